@@ -1,0 +1,184 @@
+/* The matrix products: one register tile, its loops, and the packing of what a tile cannot read in place.
+ *
+ *   C (M, N) = sum_k A(i, k) B[k, :]      A(i, k) = A[i * ai + k * ak], B (K, N) row-major, vectors across N
+ *
+ * forward: A = X, B = W.    dW: A = X transposed (ai = 1), B = dz.    dX: A = dz, B = W transposed, packed.
+ * No blocking of k: a column panel of B stays in L2, and a sum is never interrupted. Nothing here knows of layers. */
+
+/* What happens to a finished sum before it is stored. */
+typedef struct {
+    const T *bias;  /* (N,) or NULL */
+    int affine;     /* z = sum + bias + 0, where the last zero makes a -0 a +0 */
+    int relu;       /* h = relu(z) */
+    int flush;      /* a subnormal result becomes 0 */
+    int slope;      /* C holds r'(z): C <- C * sum */
+    const T *h;     /* C <- sum where h > 0, else 0; NULL: not asked for */
+    ptrdiff_t ldh;
+} FN(epilogue);
+
+static ALWAYS_INLINE V FN(finish)(V sum, const FN(epilogue) *e, const T *C, ptrdiff_t i, ptrdiff_t j)
+{
+    const V zero = v_set1(0);
+    if (e->affine) {
+        if (e->bias)
+            sum = v_add(sum, v_load(e->bias + j));
+        sum = v_add(sum, zero);
+        if (e->relu)
+            sum = v_select(m_le(sum, zero), zero, sum);
+    }
+    if (e->slope)
+        sum = v_mul(v_load(C), sum);
+    if (e->h)
+        sum = v_select(m_lt(zero, v_load(e->h + i * e->ldh + j)), sum, zero);
+    return e->flush ? FN(flush)(sum) : sum;
+}
+
+/* One tile of mr rows by nv vectors, both constants where this is inlined. Rows of A are reached from every third one, so
+ * that the addresses fit the registers. */
+static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A,
+                                   ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t ldb, const FN(epilogue) *e,
+                                   ptrdiff_t i0, ptrdiff_t j0)
+{
+    V sum[TILE_ROWS_1][4];
+    const T *a[(TILE_ROWS_1 + 2) / 3];
+    UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
+        UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+            sum[i][v] = v_set1(0);
+    UNROLL for (ptrdiff_t i = 0; i < mr; i += 3)
+        a[i / 3] = A + i * ai;
+    for (ptrdiff_t k = 0; k < K; ++k) {
+        V b[4];
+        UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+            b[v] = v_load(B + v * LANES);
+        UNROLL for (ptrdiff_t i = 0; i < mr; ++i) {
+            const V x = v_set1(a[i / 3][(i % 3) * ai]);
+            UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+                sum[i][v] = v_fma(x, b[v], sum[i][v]);
+        }
+        UNROLL for (ptrdiff_t i = 0; i < mr; i += 3)
+            a[i / 3] += ak;
+        B += ldb;
+    }
+    UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
+        UNROLL for (ptrdiff_t v = 0; v < nv; ++v) {
+            T *c = C + i * ldc + v * LANES;
+            v_store(c, FN(finish)(sum[i][v], e, c, i0 + i, j0 + v * LANES));
+        }
+}
+
+/* All rows of one column panel, nv vectors wide. Tiles are as equal in height as they can be: a last tile of one row would
+ * cost nearly as much as a full one. */
+#define TILE(NV, ROWS)                                                                                                 \
+    case ROWS:                                                                                                         \
+        FN(tile)(ROWS, NV, K, C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, e, i, j);                                  \
+        break;
+#define PANEL(NV, MOST, TILES)                                                                                         \
+    static NEVER_INLINE void FN(panel_##NV)(ptrdiff_t M, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai,   \
+                                            ptrdiff_t ak, const T *B, ptrdiff_t ldb, const FN(epilogue) *e,            \
+                                            ptrdiff_t j)                                                               \
+    {                                                                                                                  \
+        ptrdiff_t tiles = (M + MOST - 1) / MOST;                                                                       \
+        for (ptrdiff_t i = 0, rows; i < M; i += rows, --tiles) {                                                       \
+            rows = (M - i + tiles - 1) / tiles;                                                                        \
+            switch (rows) {                                                                                            \
+                TILES(NV)                                                                                              \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+PANEL(1, TILE_ROWS_1, JOIN(TILES_, TILE_ROWS_1))
+PANEL(2, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
+PANEL(4, TILE_ROWS_4, JOIN(TILES_, TILE_ROWS_4))
+#undef PANEL
+
+/* C (M, N) <- A B for N a multiple of LANES. Column panels outermost: their part of B stays in cache for all rows. Few rows
+ * take the widest panels, where one row alone still keeps enough sums in flight. */
+static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak,
+                     const T *B, ptrdiff_t ldb, const FN(epilogue) *e)
+{
+    const ptrdiff_t wide = M <= TILE_ROWS_4 ? 4 : 2;
+    for (ptrdiff_t j = 0; j < N;) {
+        const ptrdiff_t vectors = (N - j) / LANES;
+        if (vectors >= 4 && wide == 4) {
+            FN(panel_4)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
+            j += 4 * LANES;
+        } else if (vectors >= 2) {
+            FN(panel_2)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
+            j += 2 * LANES;
+        } else {
+            FN(panel_1)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
+            j += LANES;
+        }
+    }
+}
+
+/* P (K, columns) with rows ld apart <- B(k, j) = W[k * W_k + j * W_j], zeros up to the next whole vector. */
+static void FN(pack)(T *P, ptrdiff_t ld, const T *W, ptrdiff_t W_k, ptrdiff_t W_j, ptrdiff_t K, ptrdiff_t columns)
+{
+    const ptrdiff_t padded = (columns + LANES - 1) / LANES * LANES;
+    for (ptrdiff_t k0 = 0; k0 < K; k0 += 16) {
+        const ptrdiff_t k1 = K - k0 < 16 ? K : k0 + 16;
+        for (ptrdiff_t j = 0; j < columns; ++j)
+            for (ptrdiff_t k = k0; k < k1; ++k)
+                P[k * ld + j] = W[k * W_k + j * W_j];
+        for (ptrdiff_t k = k0; k < k1; ++k)
+            for (ptrdiff_t j = columns; j < padded; ++j)
+                P[k * ld + j] = 0;
+    }
+}
+
+/* C (M, N) <- A B for any N and any strides of B. A column panel is packed where B cannot be read in vectors. A last panel
+ * narrower than whole vectors is computed beside C and copied, unless the rows of C have room for it (padded). Then too
+ * C and h may be read by the epilogue. scratch: fm_matmul_scratch(K) elements. */
+static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, int padded, const T *A,
+                        ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t B_k, ptrdiff_t B_j, FN(epilogue) e, T *scratch)
+{
+    T *const beside = scratch, *const bias = beside + FM_PANEL * FM_PANEL, *const packed = bias + FM_PANEL;
+    const FN(epilogue) all = e;
+    for (ptrdiff_t j = 0; j < N; j += FM_PANEL) {
+        const ptrdiff_t columns = N - j < FM_PANEL ? N - j : FM_PANEL;
+        const ptrdiff_t width = (columns + LANES - 1) / LANES * LANES;
+        const T *panel = B + j * B_j;
+        ptrdiff_t ld = B_k;
+        if (B_j != 1 || width > columns) {
+            FN(pack)(packed, width, panel, B_k, B_j, K, columns);
+            panel = packed, ld = width;
+        }
+        if (all.bias) {
+            memset(bias + columns, 0, (size_t)(width - columns) * sizeof(T));
+            memcpy(bias, all.bias + j, (size_t)columns * sizeof(T));
+            e.bias = bias;
+        }
+        if (all.h)
+            e.h = all.h + j;
+        if (padded || width == columns) {
+            FN(gemm)(M, width, K, C + j, ldc, A, ai, ak, panel, ld, &e);
+            continue;
+        }
+        for (ptrdiff_t i = 0; i < M; i += FM_PANEL) {
+            const ptrdiff_t rows = M - i < FM_PANEL ? M - i : FM_PANEL;
+            FN(gemm)(rows, width, K, beside, width, A + i * ai, ai, ak, panel, ld, &e);
+            for (ptrdiff_t r = 0; r < rows; ++r)
+                memcpy(C + (i + r) * ldc + j, beside + r * width, (size_t)columns * sizeof(T));
+        }
+    }
+}
+
+/* Y (B, O) = r(X W^T + b) with W (O, I) of any strides. */
+static void FN(matmul)(int activation, void *Y, const void *X, const void *W, const void *b, ptrdiff_t B, ptrdiff_t I,
+                       ptrdiff_t O, ptrdiff_t W_row, ptrdiff_t W_column, void *scratch)
+{
+    const FN(epilogue) e = {.bias = b, .affine = 1, .relu = activation == FM_RELU};
+    FN(product)(B, O, I, Y, O, 0, X, I, 1, W, W_column, W_row, e, scratch);
+    if (activation != FM_RELU && activation != FM_IDENTITY)
+        FN(map)(activation, Y, NULL, Y, B * O, 0);
+}
+
+/* dW (O, I) = dz^T X, db (O,) = sum of the rows of dz. */
+static void FN(outer_gradient)(void *dW, void *db, const void *dz, const void *X, ptrdiff_t B, ptrdiff_t O, ptrdiff_t I,
+                               void *scratch)
+{
+    const FN(epilogue) raw = {0};
+    const T one = 1;
+    FN(product)(O, I, B, dW, I, 0, dz, 1, O, X, I, 1, raw, scratch);
+    FN(product)(1, O, B, db, O, 0, &one, 0, 0, dz, O, 1, raw, scratch);
+}

@@ -1,0 +1,149 @@
+/* Networks: one row, many rows, and the training step. The only file that loops over layers.
+ *
+ *   forward   h_l = r(h_{l-1} W_l + b_l), h_0 = X               W_l (I, O)
+ *   backward  dz_{l-1} = (dz_l W_l^T) o r'(z_{l-1}),  dW_l = h_{l-1}^T dz_l,  db_l = sum of the rows of dz_l
+ *   siamese   the first layers see the rows of X[0], then those of X[1]; the last layer sees a = h(x1) - h(x2).
+ *             Below it, dz comes from dz for the first half of the rows and from -dz for the second.
+ *
+ * A step has two parts that run in parallel: rows (gather, forward, loss, dz), then tiles of dW with their update. Each
+ * output element is one worker's, its sum never split, so the number of workers changes no bit. */
+
+static ptrdiff_t FN(vectors)(ptrdiff_t n) /* n columns in whole vectors: what is computed of a padded row */
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
+
+/* z or h (rows, O) of one layer from its inputs x; r'(z) goes to d unless NULL or plain from h. */
+static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x, ptrdiff_t ldx, ptrdiff_t rows)
+{
+    const int fused = l->activation == FM_IDENTITY || l->activation == FM_RELU;
+    const FN(epilogue) e = {.bias = l->b < 0 ? NULL : params + l->b, .affine = 1, .relu = l->activation == FM_RELU,
+                            .flush = fused};
+    FN(gemm)(rows, FN(vectors)(l->outputs), l->inputs, h, l->ld, x, ldx, 1, params + l->W, l->ld, &e);
+    if (!fused)
+        FN(map)(l->activation, h, d, h, rows * l->ld, 1);
+}
+
+/* ---- one row ---- */
+
+static ALWAYS_INLINE void FN(row_tile)(const ptrdiff_t nv, T *y, const T *x, ptrdiff_t n, const int32_t *k, const T *W,
+                                       ptrdiff_t ld, const FN(epilogue) *e, ptrdiff_t j)
+{
+    V sum[ROW_VECTORS];
+    UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+        sum[v] = v_set1(0);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        const ptrdiff_t row = k ? k[i] : i;
+        const V a = v_set1(x[row]);
+        UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+            sum[v] = v_fma(a, v_load(W + row * ld + j + v * LANES), sum[v]);
+    }
+    UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+        v_store(y + j + v * LANES, FN(finish)(sum[v], e, NULL, 0, j + v * LANES));
+}
+
+/* y (O,) <- x W + b. Rows of W that meet an exact zero are skipped where there are enough of them to pay for the list:
+ * they would add +-0 to a sum that ends in + 0. */
+static void FN(row_product)(ptrdiff_t N, ptrdiff_t K, T *y, const T *x, const T *W, ptrdiff_t ld, const FN(epilogue) *e,
+                            int32_t *list)
+{
+    ptrdiff_t n = K;
+    const int32_t *k = NULL;
+    if (list) {
+        n = 0;
+        for (ptrdiff_t i = 0; i < K; ++i) {
+            list[n] = (int32_t)i;
+            n += x[i] != 0;
+        }
+        k = list;
+    }
+#define ROW_TILES(NV)                                                                                                  \
+    for (; NV <= ROW_VECTORS && N - j >= NV * LANES; j += NV * LANES)                                                  \
+        FN(row_tile)(NV <= ROW_VECTORS ? NV : 1, y, x, n, k, W, ld, e, j);
+    ptrdiff_t j = 0;
+    ROW_TILES(16) ROW_TILES(8) ROW_TILES(4) ROW_TILES(2) ROW_TILES(1)
+#undef ROW_TILES
+}
+
+/* y (O,) of one row x (I,). scratch: fm_row_scratch(net) elements. */
+static void FN(row)(const fm_net *net, const void *params_, void *y, const void *x_, void *scratch)
+{
+    const T *params = params_, *x = x_;
+    T *const half = scratch;
+    const ptrdiff_t width = fm_widest(net);
+    for (int i = 0; i < net->n_layers; ++i) {
+        const fm_layer *l = &net->layers[i];
+        const int fused = l->activation == FM_IDENTITY || l->activation == FM_RELU;
+        const FN(epilogue) e = {.bias = l->b < 0 ? NULL : params + l->b, .affine = 1, .relu = l->activation == FM_RELU,
+                                .flush = fused};
+        T *h = half + i % 2 * width;
+        const int sparse = i && l[-1].activation == FM_RELU && l->outputs >= FM_SKIP_OUTPUTS;
+        FN(row_product)(FN(vectors)(l->outputs), l->inputs, h, x, params + l->W, l->ld, &e,
+                        sparse ? (int32_t *)(half + 2 * width) : NULL);
+        if (!fused)
+            FN(map)(l->activation, h, NULL, h, l->ld, 1);
+        x = h;
+    }
+    memcpy(y, x, (size_t)net->layers[net->n_layers - 1].outputs * sizeof(T));
+}
+
+/* ---- many rows ---- */
+
+typedef struct {
+    const fm_net *net;
+    const T *params;
+    T *Y, *scratch;
+    const T *X[2];
+    ptrdiff_t B;
+} FN(inference);
+
+/* The first n layers on a block of rows, to and fro between two halves of block; returns where the last h is. */
+static T *FN(chain)(const fm_net *net, int n, const T *params, T *block, const T *x, ptrdiff_t rows)
+{
+    const ptrdiff_t half = FM_BLOCK_ROWS * fm_widest(net);
+    ptrdiff_t ldx = net->layers[0].inputs;
+    T *h = block;
+    for (int i = 0; i < n; ++i) {
+        h = block + i % 2 * half;
+        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows);
+        x = h, ldx = net->layers[i].ld;
+    }
+    return h;
+}
+
+/* a <- a - h over n elements, a multiple of LANES. */
+static void FN(subtract)(T *a, const T *h, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        v_store(a + i, FN(flush)(v_sub(v_load(a + i), v_load(h + i))));
+}
+
+/* The rows of one worker, in blocks that stay in cache from the first layer to the last. */
+static void FN(infer)(void *context, int worker, int workers)
+{
+    const FN(inference) *c = context;
+    const fm_net *net = c->net;
+    const fm_layer *last = &net->layers[net->n_layers - 1];
+    const ptrdiff_t half = FM_BLOCK_ROWS * fm_widest(net), I = net->layers[0].inputs;
+    const ptrdiff_t end = c->B * (worker + 1) / workers;
+    T *const block = c->scratch + worker * 3 * half, *const a = block + 2 * half;
+    for (ptrdiff_t r = c->B * worker / workers, rows; r < end; r += rows) {
+        rows = end - r < FM_BLOCK_ROWS ? end - r : FM_BLOCK_ROWS;
+        const T *h = FN(chain)(net, net->n_layers - net->siamese, c->params, block, c->X[0] + r * I, rows);
+        if (net->siamese) {
+            memcpy(a, h, (size_t)(rows * last[-1].ld) * sizeof(T));
+            FN(subtract)(a, FN(chain)(net, net->n_layers - 1, c->params, block, c->X[1] + r * I, rows), rows * last[-1].ld);
+            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows);
+            h = block;
+        }
+        for (ptrdiff_t i = 0; i < rows; ++i)
+            memcpy(c->Y + (r + i) * last->outputs, h + i * last->ld, (size_t)last->outputs * sizeof(T));
+    }
+}
+
+static void FN(forward)(const fm_net *net, const void *params, void *Y, const void *const X[2], ptrdiff_t B,
+                        void *scratch, int threads)
+{
+    FN(inference) c = {net, params, Y, scratch, {X[0], X[1]}, B};
+    fm_parallel(threads, FN(infer), &c);
+}

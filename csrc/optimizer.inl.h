@@ -1,0 +1,77 @@
+/* One optimizer step on a range of parameters. Reads the gradient, never changes it.
+ *
+ *   SGD:   g <- g + lambda W;  v <- mu v - alpha g;  W <- W + v, or W + mu v - alpha g with Nesterov momentum
+ *   Adam:  g <- g + lambda W;  m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
+ *          W <- W - alpha_t m / (sqrt(v) + epsilon_t),  alpha_t = alpha sqrt(1 - beta2^t) / (1 - beta1^t),
+ *          epsilon_t = epsilon sqrt(1 - beta2^t)                       (Kingma & Ba 2015, Algorithm 1)
+ *   AdamW: W <- W - alpha lambda' W besides                            (Loshchilov & Hutter 2019)
+ *
+ * Decay is for weights: a range of biases has none. */
+
+/* One step's settings in the element type, from fm_optimizer's double. */
+typedef struct {
+    int rule, nesterov;
+    T rate, decay, decoupled; /* alpha or alpha_t, lambda, alpha lambda' */
+    T beta1, rest1, beta2, rest2, epsilon; /* rest = 1 - beta; momentum is beta1 */
+    T smallest_g;             /* a smaller g has (1 - beta2) g^2 below the normal numbers: it counts as 0 */
+} FN(step);
+
+static FN(step) FN(begin_step)(fm_optimizer *o)
+{
+    FN(step) s = {.rule = o->rule, .nesterov = o->nesterov, .decay = (T)o->weight_decay};
+    s.decoupled = (T)(o->learning_rate * o->decoupled_decay);
+    s.rate = (T)o->learning_rate;
+    s.beta1 = (T)o->momentum;
+    o->steps += 1;
+    if (o->rule == FM_ADAM) {
+        o->beta1_power *= o->beta1;
+        o->beta2_power *= o->beta2;
+        const double scale = sqrt(1 - o->beta2_power);
+        s.rate = (T)(o->learning_rate * scale / (1 - o->beta1_power));
+        s.epsilon = (T)(o->epsilon * scale);
+        s.beta1 = (T)o->beta1, s.rest1 = (T)(1 - o->beta1);
+        s.beta2 = (T)o->beta2, s.rest2 = (T)(1 - o->beta2);
+        s.smallest_g = (T)sqrt(REAL_MIN / (1 - o->beta2));
+    }
+    return s;
+}
+
+static ALWAYS_INLINE void FN(sgd)(const FN(step) *s, V decay, T *W, const T *grad, T *velocity, ptrdiff_t n)
+{
+    const V rate = v_set1(s->rate), momentum = v_set1(s->beta1);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const V w = v_load(W + i), g = v_fma(decay, w, v_load(grad + i));
+        const V v = FN(flush)(v_fnma(rate, g, v_mul(momentum, v_load(velocity + i))));
+        v_store(velocity + i, v);
+        v_store(W + i, FN(flush)(v_add(w, s->nesterov ? v_fnma(rate, g, v_mul(momentum, v)) : v)));
+    }
+}
+
+static ALWAYS_INLINE void FN(adam)(const FN(step) *s, V decay, V decoupled, T *W, const T *grad, T *first, T *second,
+                                   ptrdiff_t n)
+{
+    const V rate = v_set1(s->rate), epsilon = v_set1(s->epsilon), smallest = v_set1(s->smallest_g), zero = v_set1(0);
+    const V beta1 = v_set1(s->beta1), rest1 = v_set1(s->rest1), beta2 = v_set1(s->beta2), rest2 = v_set1(s->rest2);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const V w = v_load(W + i), g = v_fma(decay, w, v_load(grad + i));
+        const V q = v_select(m_lt(v_abs(g), smallest), zero, g);
+        const V m = FN(flush)(v_fma(beta1, v_load(first + i), v_mul(rest1, g)));
+        const V v = FN(flush)(v_fma(beta2, v_load(second + i), v_mul(rest2, v_mul(q, q))));
+        v_store(first + i, m);
+        v_store(second + i, v);
+        const V move = v_div(v_mul(rate, m), v_add(v_sqrt(v), epsilon));
+        v_store(W + i, FN(flush)(v_sub(v_fnma(decoupled, w, w), move)));
+    }
+}
+
+/* n elements from `at` on, a multiple of LANES. */
+static void FN(step_range)(const FN(step) *s, const fm_training *t, ptrdiff_t at, ptrdiff_t n, int is_weight)
+{
+    T *W = (T *)t->params + at, *first = (T *)t->slots[0] + at;
+    const T *g = (const T *)t->grads + at;
+    const V decay = v_set1(is_weight ? s->decay : 0);
+    if (s->rule == FM_SGD)
+        FN(sgd)(s, decay, W, g, first, n);
+    else
+        FN(adam)(s, decay, v_set1(is_weight ? s->decoupled : 0), W, g, first, (T *)t->slots[1] + at, n);
+}

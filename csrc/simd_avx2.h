@@ -1,0 +1,63 @@
+/* The vector verbs in AVX2 with FMA; what each means is said in simd_scalar.h. */
+#ifndef FASTMLP_SIMD_H
+#define FASTMLP_SIMD_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define VECTOR_BYTES 32
+#define OP_32(name) _mm256_##name##_ps
+#define OP_64(name) _mm256_##name##_pd
+#define IOP_32(name) _mm256_##name##_epi32
+#define IOP_64(name) _mm256_##name##_epi64
+#define INT_32(a) _mm256_castps_si256(a)
+#define INT_64(a) _mm256_castpd_si256(a)
+#define REAL_32(a) _mm256_castsi256_ps(a)
+#define REAL_64(a) _mm256_castsi256_pd(a)
+#define V_32 __m256
+#define V_64 __m256d
+#define MASK_32 __m256
+#define MASK_64 __m256d
+
+/* A window that starts n lanes before the middle of this table selects the first n lanes. */
+static const int32_t fm_lanes_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+static const int64_t fm_lanes_64[8] = {-1, -1, -1, -1};
+#define FIRST(n) _mm256_loadu_si256((const __m256i *)(JOIN(fm_lanes_, BITS) + LANES - (n)))
+
+#define v_load(p) OP(loadu)(p)
+#define v_store(p, a) OP(storeu)(p, a)
+#define v_load_n(p, n, rest) OP(blendv)(rest, OP(maskload)(p, FIRST(n)), REAL(FIRST(n)))
+#define v_store_n(p, a, n) OP(maskstore)(p, FIRST(n), a)
+#define v_set1(x) OP(set1)((T)(x))
+#define v_add(a, b) OP(add)(a, b)
+#define v_sub(a, b) OP(sub)(a, b)
+#define v_mul(a, b) OP(mul)(a, b)
+#define v_div(a, b) OP(div)(a, b)
+#define v_fma(a, b, c) OP(fmadd)(a, b, c)
+#define v_fnma(a, b, c) OP(fnmadd)(a, b, c)
+#define v_sqrt(a) OP(sqrt)(a)
+#define v_abs(a) OP(andnot)(v_set1(-0.0), a)
+#define v_select(m, a, b) OP(blendv)(b, a, m)
+#define v_bits_add(a, b) REAL(IOP(add)(INT(a), INT(b)))
+#define v_bits_and(a, b) OP(and)(a, b)
+#define v_bits_or(a, b) OP(or)(a, b)
+#define v_bits_shl(a, n) REAL(IOP(slli)(INT(a), n))
+#define v_bits_shr(a, n) REAL(IOP(srli)(INT(a), n))
+#define m_lt(a, b) OP(cmp)(a, b, _CMP_LT_OQ)
+#define m_le(a, b) OP(cmp)(a, b, _CMP_LE_OQ)
+#define m_eq(a, b) OP(cmp)(a, b, _CMP_EQ_OQ)
+
+/* 16 registers: 12 accumulators, two vectors of B, one broadcast of A. */
+#define TILE_ROWS_1 10
+#define TILE_ROWS_2 6
+#define TILE_ROWS_4 3
+#define ROW_VECTORS 8
+
+#if defined(__clang__)
+#define ISA_BEGIN _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
+#define ISA_END _Pragma("clang attribute pop")
+#else
+#define ISA_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
+#define ISA_END _Pragma("GCC pop_options")
+#endif
+#endif

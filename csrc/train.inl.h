@@ -1,0 +1,222 @@
+/* The training step: gather, forward, loss, backward, update, many times in one call.
+ *
+ * A step has two parts, each parallel: rows (gather, forward, loss, dz down to the first layer), then tiles of dW with
+ * their update. An output element is one worker's and its sum is never split, so the number of workers changes no bit.
+ * The gradient is written out before the update, and a loss that is not finite stops before anything has changed.
+ *
+ * siamese: the rows of X[0], then those of X[1] pass through the first layers as one batch of 2 B rows; the last layer
+ * sees a = h(x1) - h(x2). Below it, dz comes from dz for the first half of the rows and from -dz for the second. */
+
+/* The workspace, cut up. h and dz of layer l start at rows * l->before; dz holds r'(z) on the way up. */
+typedef struct {
+    ptrdiff_t rows; /* the batch, twice for siamese networks */
+    T *x, *y, *loss, *join, *h, *dz, *scratch;
+} FN(space);
+
+typedef struct {
+    fm_training *t;
+    FN(space) s;
+    FN(step) step;
+    ptrdiff_t B;    /* rows of this step */
+    const T *X[2];  /* the inputs of its rows, gathered or in place */
+    const void *y;
+    const T *dz;    /* the caller's own dJ/dz (B, O), or NULL: from the loss */
+} FN(job);
+
+static FN(space) FN(cut)(const fm_training *t)
+{
+    const fm_net *net = t->net;
+    const fm_layer *last = &net->layers[net->n_layers - 1];
+    const ptrdiff_t rows = t->batch * (1 + net->siamese), all = last->before + last->ld;
+    FN(space) s = {.rows = rows, .x = t->workspace};
+    s.y = s.x + fm_padded(rows * net->layers[0].inputs);
+    s.loss = s.y + fm_padded(t->batch * fm_target_elements(last->outputs));
+    s.join = s.loss + fm_padded(t->batch);
+    s.h = s.join + (net->siamese ? t->batch * last[-1].ld : 0);
+    s.dz = s.h + rows * all;
+    s.scratch = s.dz + rows * all;
+    return s;
+}
+
+static T *FN(h_of)(const FN(job) *j, const fm_layer *l) { return j->s.h + j->s.rows * l->before; }
+static T *FN(dz_of)(const FN(job) *j, const fm_layer *l) { return j->s.dz + j->s.rows * l->before; }
+
+/* What layer l reads: the batch, what the layer below says, or the difference of what it says of two inputs. */
+static const T *FN(input_of)(const FN(job) *j, const fm_layer *l, int side, ptrdiff_t *ld)
+{
+    const fm_net *net = j->t->net;
+    *ld = l == net->layers ? l->inputs : l[-1].ld;
+    if (l == net->layers)
+        return j->X[side];
+    if (net->siamese && l == &net->layers[net->n_layers - 1])
+        return j->s.join;
+    return FN(h_of)(j, l - 1) + side * j->B * *ld;
+}
+
+static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
+{
+    const fm_training *t = j->t;
+    const fm_net *net = t->net;
+    const ptrdiff_t I = net->layers[0].inputs, O = net->layers[net->n_layers - 1].outputs;
+    const size_t y_size = net->loss == FM_SOFTMAX_CROSS_ENTROPY ? sizeof(int64_t) : (size_t)O * sizeof(T);
+    for (ptrdiff_t r = r0; r < r1; ++r) {
+        const size_t from = t->order ? t->order[t->next + r] : (size_t)(t->next + r);
+        for (int side = 0; side <= net->siamese; ++side)
+            memcpy((T *)j->X[side] + r * I, (const T *)t->X[side] + from * (size_t)I, (size_t)I * sizeof(T));
+        if (!j->dz)
+            memcpy((char *)j->s.y + (size_t)r * y_size, (const char *)t->y + from * y_size, y_size);
+    }
+}
+
+/* dz of the last layer for rows r0..r1, divided by the batch, and its negative below it for a siamese network. */
+static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
+{
+    const fm_net *net = j->t->net;
+    const fm_layer *l = &net->layers[net->n_layers - 1];
+    T *dz = FN(dz_of)(j, l) + r0 * l->ld;
+    const ptrdiff_t O = l->outputs, n = (r1 - r0) * l->ld;
+    if (j->dz) {
+        for (ptrdiff_t r = 0; r < r1 - r0; ++r)
+            memcpy(dz + r * l->ld, j->dz + (r0 + r) * O, (size_t)O * sizeof(T));
+    } else {
+        const char *y = j->y;
+        y += (size_t)r0 * (net->loss == FM_SOFTMAX_CROSS_ENTROPY ? sizeof(int64_t) : (size_t)O * sizeof(T));
+        FN(loss_rows)(net->loss, j->s.loss + r0, dz, FN(h_of)(j, l) + r0 * l->ld, y, r1 - r0, O, l->ld);
+    }
+    const V m = v_set1(j->dz ? 1 : j->B), zero = v_set1(0);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const V a = FN(flush)(v_div(v_load(dz + i), m));
+        v_store(dz + i, a);
+        if (net->siamese)
+            v_store(dz + j->B * l->ld + i, v_sub(zero, a));
+    }
+}
+
+/* Part one, for the rows of one worker. */
+static void FN(rows_part)(void *context, int worker, int workers)
+{
+    FN(job) *j = context;
+    const fm_net *net = j->t->net;
+    const T *params = j->t->params;
+    const fm_layer *first = net->layers, *last = first + net->n_layers - 1;
+    const ptrdiff_t r0 = j->B * worker / workers, r1 = j->B * (worker + 1) / workers;
+    T *scratch = j->s.scratch + worker * fm_padded(fm_matmul_scratch(fm_widest(net)));
+    ptrdiff_t ld;
+
+    if (j->X[0] == j->s.x)
+        FN(gather)(j, r0, r1);
+    for (const fm_layer *l = first; l <= last; ++l) {
+        const int sides = l < last ? net->siamese : 0;
+        if (net->siamese && l == last) {
+            const ptrdiff_t width = l[-1].ld;
+            const T *h = FN(h_of)(j, l - 1);
+            memcpy(j->s.join + r0 * width, h + r0 * width, (size_t)((r1 - r0) * width) * sizeof(T));
+            FN(subtract)(j->s.join + r0 * width, h + (j->B + r0) * width, (r1 - r0) * width);
+        }
+        for (int side = 0; side <= sides; ++side) {
+            const ptrdiff_t at = (side * j->B + r0) * l->ld;
+            const T *x = FN(input_of)(j, l, side, &ld);
+            FN(layer)(l, params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, x + r0 * ld, ld, r1 - r0);
+        }
+    }
+    FN(output_gradient)(j, r0, r1);
+    for (const fm_layer *l = last; l > first; --l) {
+        const fm_layer *below = l - 1;
+        const int by_sign = below->activation == FM_RELU;
+        for (int side = 0; side <= net->siamese; ++side) {
+            const ptrdiff_t row = side * j->B + r0;
+            const FN(epilogue) e = {.flush = 1, .slope = !by_sign && below->activation != FM_IDENTITY,
+                                    .h = by_sign ? FN(h_of)(j, below) + row * below->ld : NULL, .ldh = below->ld};
+            FN(product)(r1 - r0, l->inputs, l->outputs, FN(dz_of)(j, below) + row * below->ld, below->ld, 1,
+                        FN(dz_of)(j, l) + row * l->ld, l->ld, 1, params + l->W, 1, l->ld, e, scratch);
+        }
+    }
+}
+
+/* Part two, for one worker's share of each layer's inputs: dW in strips that are updated while they are in cache. */
+static void FN(tiles_part)(void *context, int worker, int workers)
+{
+    const FN(job) *j = context;
+    const fm_training *t = j->t;
+    const fm_net *net = t->net;
+    const FN(epilogue) raw = {0};
+    const T one = 1;
+    T *grads = t->grads;
+    for (int i = net->n_layers - 1; i >= 0; --i) {
+        const fm_layer *l = &net->layers[i];
+        const int sides = net->siamese && i < net->n_layers - 1;
+        const ptrdiff_t N = FN(vectors)(l->outputs), strip = FM_STRIP / l->ld < 14 ? 14 : FM_STRIP / l->ld;
+        const ptrdiff_t end = l->inputs * (worker + 1) / workers, rows = j->B * (1 + sides);
+        const T *dz = FN(dz_of)(j, l);
+        ptrdiff_t ld;
+        const T *x = FN(input_of)(j, l, 0, &ld);
+        for (ptrdiff_t at = l->inputs * worker / workers, n; at < end; at += n) {
+            n = end - at < strip ? end - at : strip;
+            FN(gemm)(n, N, rows, grads + l->W + at * l->ld, l->ld, x + at, 1, ld, dz, l->ld, &raw);
+            if (t->optimizer)
+                FN(step_range)(&j->step, t, l->W + at * l->ld, n * l->ld, 1);
+        }
+        if (worker == 0 && l->b >= 0) {
+            FN(gemm)(1, N, rows, grads + l->b, l->ld, &one, 0, 0, dz, l->ld, &raw);
+            if (t->optimizer)
+                FN(step_range)(&j->step, t, l->b, l->ld, 0);
+        }
+    }
+}
+
+/* One step's rows_part on the rows from t->next on; the job for what follows. */
+static FN(job) FN(begin)(fm_training *t, const T *dz)
+{
+    const fm_net *net = t->net;
+    const ptrdiff_t left = t->rows - t->next, I = net->layers[0].inputs;
+    const size_t y_size = net->loss == FM_SOFTMAX_CROSS_ENTROPY
+                              ? sizeof(int64_t) : (size_t)net->layers[net->n_layers - 1].outputs * sizeof(T);
+    FN(job) j = {.t = t, .s = FN(cut)(t), .B = left < t->batch ? left : t->batch, .dz = dz};
+    const int gathered = t->order || net->siamese; /* rows in order are read where they lie, pairs only side by side */
+    for (int side = 0; side <= net->siamese; ++side)
+        j.X[side] = gathered ? j.s.x + side * j.B * I : (const T *)t->X[side] + t->next * I;
+    j.y = gathered ? (const char *)j.s.y : (const char *)t->y + (size_t)t->next * y_size;
+    fm_parallel(t->threads, FN(rows_part), &j);
+    return j;
+}
+
+/* Steps until all rows are done or the clock passes `until`. */
+static int FN(train)(fm_training *t, double until)
+{
+    do {
+        FN(job) j = FN(begin)(t, NULL);
+        double loss = 0;
+        for (ptrdiff_t r = 0; r < j.B; ++r)
+            loss += (double)j.s.loss[r];
+        if (t->optimizer && loss - loss != 0)
+            return FM_NOT_FINITE;
+        if (t->optimizer)
+            j.step = FN(begin_step)(t->optimizer);
+        fm_parallel(t->threads, FN(tiles_part), &j);
+        t->loss += loss;
+        t->next += j.B;
+    } while (t->next < t->rows && fm_seconds() < until);
+    return FM_OK;
+}
+
+/* grads from the caller's dz (B, O), and dX (B, I) = dz_0 W_0^T, twice the rows for a siamese network. */
+static void FN(backward)(fm_training *t, const void *dz, void *dX)
+{
+    const fm_layer *l = t->net->layers;
+    const FN(epilogue) raw = {0};
+    FN(job) j = FN(begin)(t, dz);
+    fm_parallel(t->threads, FN(tiles_part), &j);
+    FN(product)(j.B * (1 + t->net->siamese), l->inputs, l->outputs, dX, l->inputs, 0, FN(dz_of)(&j, l), l->ld, 1,
+                (const T *)t->params + l->W, 1, l->ld, raw, j.s.scratch);
+}
+
+/* One optimizer step from the gradient as it stands. */
+static void FN(update)(fm_training *t)
+{
+    const FN(step) s = FN(begin_step)(t->optimizer);
+    for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l) {
+        FN(step_range)(&s, t, l->W, l->inputs * l->ld, 1);
+        if (l->b >= 0)
+            FN(step_range)(&s, t, l->b, l->ld, 0);
+    }
+}

@@ -1,0 +1,26 @@
+/* How much memory a call wants; train.inl.h, gemm.inl.h and network.inl.h cut it up. */
+#include "common.h"
+
+ptrdiff_t fm_matmul_scratch(ptrdiff_t K)
+{
+    return FM_PANEL * (FM_PANEL + 1 + K);
+}
+
+ptrdiff_t fm_row_scratch(const fm_net *net)
+{
+    return 3 * fm_widest(net); /* two layers and a list of 32-bit indices */
+}
+
+ptrdiff_t fm_forward_scratch(const fm_net *net, int threads)
+{
+    return threads * 3 * FM_BLOCK_ROWS * fm_widest(net);
+}
+
+ptrdiff_t fm_workspace(const fm_net *net, ptrdiff_t batch, int threads)
+{
+    const fm_layer *last = &net->layers[net->n_layers - 1];
+    const ptrdiff_t rows = batch * (1 + net->siamese), all = last->before + last->ld;
+    return fm_padded(rows * net->layers[0].inputs) + fm_padded(batch * fm_target_elements(last->outputs)) +
+           fm_padded(batch) + (net->siamese ? batch * last[-1].ld : 0) + 2 * rows * all +
+           threads * fm_padded(fm_matmul_scratch(fm_widest(net)));
+}

@@ -1,0 +1,42 @@
+"""fastmlp: small neural networks on the CPU, fast, with the same bits whatever the batch, thread count or CPU.
+
+    >>> import fastmlp
+    >>> net = fastmlp.MLP([4, 64, 64, 2])
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from fastmlp import handmade, kernels
+from fastmlp.history import History
+from fastmlp.mlp import MLP
+from fastmlp.optimizers import SGD, Adam, AdamW
+from fastmlp.siamese import SiameseMLP
+from fastmlp.threads import cpu_info, set_num_threads
+
+if TYPE_CHECKING:
+    from fastmlp.saving import FormatError, load
+
+__version__ = "0.1.0"
+__all__ = [
+    "MLP",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "FormatError",
+    "History",
+    "SiameseMLP",
+    "cpu_info",
+    "handmade",
+    "kernels",
+    "load",
+    "set_num_threads",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """load and FormatError, imported when first asked for: who does not load needs no json and no zipfile."""
+    if name in ("load", "FormatError"):
+        from fastmlp import saving
+
+        return getattr(saving, name)
+    raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")

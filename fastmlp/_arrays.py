@@ -1,0 +1,119 @@
+"""The only place where arrays are checked, converted or copied.
+
+What leaves here is C-contiguous, aligned, native float32 or float64 (int64 for classes) and of the right shape, and is the
+caller's own memory wherever that is so already. Nothing here computes.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastmlp import _core
+
+Array = NDArray[np.float32] | NDArray[np.float64]
+
+
+def float_dtype(dtype: DTypeLike, name: str = "dtype") -> np.dtype:
+    """float32 or float64 as a native numpy.dtype."""
+    try:
+        given = np.dtype(dtype)
+    except TypeError:
+        given = None
+    if dtype is None or given not in (np.dtype("f4"), np.dtype("f8")):
+        raise ValueError(f"{name} is {dtype!r}; it must be 'float32' or 'float64'")
+    return given.newbyteorder("=")
+
+
+def floats(x: ArrayLike, dtype: np.dtype | None, name: str) -> Array:
+    """x as a contiguous array of dtype (None: its own, float64 for what is not float), copied only where it must be."""
+    a = np.asarray(x)
+    if a.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {a.dtype}; it must hold real numbers")
+    if dtype is None:
+        dtype = np.dtype("f4") if a.dtype in (np.float32, np.float16) else np.dtype("f8")
+    if a.dtype == dtype and a.dtype.isnative:
+        result = a
+    else:
+        with np.errstate(over="ignore"):
+            result = a.astype(dtype)
+        if a.dtype.kind == "f" and a.dtype.itemsize > dtype.itemsize:
+            lost = np.isinf(result) & np.isfinite(a)
+            if lost.any():
+                at = np.unravel_index(np.argmax(lost), a.shape)
+                raise ValueError(f"{name}{list(map(int, at))} is {a[at]}, which overflows {dtype}")
+    return np.require(result, requirements="CA") if result.ndim else result.copy()
+
+
+def as_rows(X: Array, width: int, name: str) -> Array:
+    """X (B, I), or one row (I,) as (1, I)."""
+    if X.ndim not in (1, 2) or X.shape[-1] != width:
+        raise ValueError(f"{name} has shape {X.shape}; it must be (B, {width}), or ({width},) for one row")
+    return X.reshape(-1, width) if X.ndim == 1 else X
+
+
+def same_rows(X: Array, y: np.ndarray, X_name: str, y_name: str) -> None:
+    if len(X) != len(y):
+        raise ValueError(f"{X_name} has shape {X.shape} and {y_name} {y.shape}; they must have as many rows as each other")
+
+
+def finite(a: Array, name: str) -> None:
+    """ValueError that names the first entry that is NaN or infinite."""
+    at = _core.first_not_finite(a)
+    if at < a.size:
+        place = [int(i) for i in np.unravel_index(at, a.shape)]
+        where = f"row {place[0]}, column {place[1]}" if a.ndim == 2 else f"row {place[0]}"
+        raise ValueError(f"{name} is {a.flat[at]} at {where}; training needs finite numbers")
+
+
+def classes(y: ArrayLike, n_classes: int, name: str = "y") -> NDArray[np.int64]:
+    """y (B,) as int64 classes in 0..n_classes-1; one class as (1,)."""
+    a = np.asarray(y)
+    if a.dtype.kind not in "iubf":
+        raise TypeError(f"{name} has dtype {a.dtype}; it must hold class numbers 0 to {n_classes - 1}")
+    if a.ndim > 1:
+        raise ValueError(f"{name} has shape {a.shape}; it must be (B,) class numbers")
+    a = np.atleast_1d(a)
+    bad = ~((a >= 0) & (a < n_classes))
+    if a.dtype.kind == "f":
+        bad |= a != np.floor(a)
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(f"{name}[{at}] is {a[at]}; it must be a whole class number from 0 to {n_classes - 1}")
+    return np.require(a, np.int64, "CA")
+
+
+def targets(y: ArrayLike, n_outputs: int, dtype: np.dtype, one_row: bool = False, name: str = "y") -> Array:
+    """y (B, O), or (B,) where O = 1, as (B, O); for one row of X (O,) or, where O = 1, a number."""
+    a = floats(y, dtype, name)
+    if one_row and a.ndim < 2 and a.size == n_outputs:
+        return a.reshape(1, n_outputs)
+    if a.ndim == 1 and n_outputs == 1:
+        return a.reshape(-1, 1)
+    if a.ndim != 2 or a.shape[1] != n_outputs:
+        wanted = "(B,) or (B, 1)" if n_outputs == 1 else f"(B, {n_outputs})"
+        raise ValueError(f"{name} has shape {a.shape}; it must be {wanted}")
+    return a
+
+
+def probabilities(y: Array, name: str = "y") -> None:
+    bad = ~((y >= 0) & (y <= 1))
+    if bad.any():
+        at = int(np.argmax(bad.any(axis=1)))
+        raise ValueError(f"{name} is {y[at][bad[at]][0]} in row {at}; binary cross-entropy needs numbers from 0 to 1")
+
+
+def output(out: object, shape: tuple[int, ...], dtype: np.dtype, *apart_from: np.ndarray) -> np.ndarray:
+    """out itself if results can be written there: its shape and dtype are right and it is no part of apart_from."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}; it must be a numpy array")
+    if out.shape != shape or out.dtype != dtype or not out.dtype.isnative:
+        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; it must be {shape} of {dtype}")
+    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
+        raise ValueError("out is not contiguous, aligned and writeable; it must be all three")
+    if any(np.may_share_memory(out, other) for other in apart_from):
+        raise ValueError("out overlaps the network's parameters; it must have memory of its own")
+    return out
+
+
+def apart(a: Array, *written: np.ndarray) -> Array:
+    """a, or a copy where one of the arrays to be written overlaps it."""
+    return a.copy() if any(np.may_share_memory(a, out) for out in written) else a

@@ -1,0 +1,393 @@
+"""One network's plan and memory; one row, a batch, a pass of training: each one call into C without Python in between.
+
+Everything that can be decided once is decided when a Network is built. Shapes and values arrive checked from mlp.py through
+_arrays.py, except in __call__, whose short way for one good row pays for no Python at all.
+"""
+
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+
+import numpy as np
+
+from fastmlp._core cimport forward_scratch, operations, row_scratch, seconds, workspace
+from fastmlp._csrc cimport (
+    FM_ADAM,
+    FM_SGD,
+    fm_layer,
+    fm_net,
+    fm_ops,
+    fm_optimizer,
+    fm_training,
+)
+
+from fastmlp import _arrays
+from fastmlp._names import ACTIVATIONS, LOSSES
+from fastmlp.optimizers import engine_settings
+from fastmlp.threads import num_threads
+
+cnp.import_array()
+
+cdef enum:
+    LINE = 64                # bytes of a cache line: where every buffer starts
+    ROW_STACK = 16384        # bytes of scratch for one row that are taken from the stack
+    LONG_ROW = 100_000       # parameters: about 5 microseconds of work, from which on the GIL is released
+    WORKER_FLOP = 1_000_000  # what a thread must get to be worth its waking
+
+cdef double RETURN_SECONDS = 0.02  # how long C may train before Python looks for signals
+
+
+cdef inline char *_aligned(void *p) noexcept nogil:
+    return <char *>((<uintptr_t>p + LINE - 1) & ~<uintptr_t>(LINE - 1))
+
+
+cdef cnp.ndarray _buffer(ptrdiff_t n, dtype):
+    """n zeros that start on a cache line."""
+    itemsize = dtype.itemsize
+    raw = np.zeros(n + LINE // itemsize, dtype)
+    cdef ptrdiff_t skip = (-<ptrdiff_t>raw.ctypes.data) % LINE // itemsize
+    return raw[skip : skip + n]
+
+
+def leading_dimension(ptrdiff_t outputs, ptrdiff_t itemsize):
+    """Elements from one row of W to the next: whole cache lines, and never a multiple of 1 kB, which would put the rows of a
+    column panel into a few sets of the cache."""
+    cdef ptrdiff_t line = LINE // itemsize
+    cdef ptrdiff_t ld = (outputs + line - 1) // line * line
+    return ld + line if ld * itemsize % 1024 == 0 else ld
+
+
+cdef class Network:
+    """A chain of dense layers with its parameters, gradients and optimizer state. The base of MLP and SiameseMLP.
+
+    Parameters
+    ----------
+    sizes : sequence of (inputs, outputs, activation name) per layer
+    loss : str
+    bias, siamese : bool
+    dtype : numpy.dtype
+    """
+
+    cdef fm_net net
+    cdef fm_layer *layers
+    cdef const fm_ops *ops
+    cdef int typenum
+    cdef ptrdiff_t inputs, outputs, itemsize, row_bytes, n_weights
+    cdef char *data
+    cdef readonly cnp.ndarray params
+    """The parameters: one flat buffer, each layer's W (in, ld) and then b (ld,), rows padded to `ld`."""
+    cdef readonly cnp.ndarray grads
+    """dJ/dparams of the last backward pass, laid out like params."""
+    cdef readonly object dtype
+    """The element type of the parameters and of all results."""
+    cdef fm_optimizer rule
+    cdef object optimizer
+    cdef list slots
+    cdef public object epochs_done
+    """Epochs of fit so far: each has an order of its own."""
+    cdef cnp.ndarray space
+    cdef object space_key
+    cdef bint busy
+
+    def __cinit__(self, *args, **kwargs):
+        self.layers = NULL
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.layers)
+
+    def __init__(self, layers, loss, bias, siamese, dtype):
+        cdef ptrdiff_t at = 0, before = 0
+        cdef fm_layer *l
+        cdef int i
+        if self.layers != NULL:
+            raise RuntimeError("a network is built once; make a new one")
+        self.dtype = dtype
+        self.itemsize = dtype.itemsize
+        self.typenum = cnp.NPY_DOUBLE if self.itemsize == 8 else cnp.NPY_FLOAT
+        self.ops = operations(self.itemsize == 8)
+        plan = []
+        for inputs, outputs, activation in layers:
+            ld = leading_dimension(outputs, self.itemsize)
+            plan.append((inputs, outputs, ld, at, at + inputs * ld if bias else -1, before, ACTIVATIONS.index(activation)))
+            at += (inputs + bool(bias)) * ld
+            before += ld
+        self.layers = <fm_layer *>PyMem_RawMalloc(len(plan) * sizeof(fm_layer))
+        if self.layers == NULL:
+            raise MemoryError
+        for i, (inputs, outputs, ld, W, b, before, activation) in enumerate(plan):
+            l = &self.layers[i]
+            l.inputs, l.outputs, l.ld, l.W, l.b, l.before, l.activation = inputs, outputs, ld, W, b, before, activation
+        self.net = fm_net(self.layers, len(plan), LOSSES.index(loss), siamese)
+        self.inputs, self.outputs = plan[0][0], plan[-1][1]
+        self.row_bytes = row_scratch(&self.net) * self.itemsize + LINE
+        self.n_weights = sum([inputs * outputs for inputs, outputs, _ in layers])
+        self.params = _buffer(at, dtype)
+        self.grads = _buffer(at, dtype)
+        self.data = <char *>cnp.PyArray_DATA(self.params)
+        self.epochs_done = 0
+        self._forget()
+
+    # ---- views ----
+
+    def _views(self, cnp.ndarray flat):
+        """(W, b) per layer, as views of a buffer that is laid out like params: W (O, I), b (O,) or None."""
+        views = []
+        for i in range(self.net.n_layers):
+            l = self.layers[i]
+            W = flat[l.W : l.W + l.inputs * l.ld].reshape(l.inputs, l.ld)[:, : l.outputs].T
+            views.append((W, None if l.b < 0 else flat[l.b : l.b + l.outputs]))
+        return views
+
+    # ---- inference ----
+
+    def __call__(self, x, out=None):
+        """The outputs of the network for one row or many.
+
+        Parameters
+        ----------
+        x : array_like, shape (I,) or (B, I)
+            Converted to the network's dtype where it has another.
+        out : ndarray, shape (O,) or (B, O), optional
+            Where to put the result: C-contiguous, of the network's dtype, apart from the parameters.
+
+        Returns
+        -------
+        ndarray, shape (O,) or (B, O)
+            After `output_activation`. The bits of a row do not depend on its batch, nor on threads or CPU.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x cannot be converted without loss of its meaning, or a shape is wrong.
+
+        Examples
+        --------
+        >>> import fastmlp, numpy as np
+        >>> net = fastmlp.MLP([3, 8, 2], seed=1)
+        >>> X = np.ones((5, 3), np.float32)
+        >>> bool((net(X)[0] == net(X[0])).all())
+        True
+        """
+        cdef cnp.ndarray a, y
+        cdef cnp.npy_intp shape
+        if cnp.PyArray_CheckExact(x):
+            a = <cnp.ndarray>x
+            if (
+                cnp.PyArray_NDIM(a) == 1
+                and cnp.PyArray_DIM(a, 0) == self.inputs
+                and cnp.PyArray_TYPE(a) == self.typenum
+                and cnp.PyArray_ISCARRAY_RO(a)
+                and not self.net.siamese
+            ):
+                if out is None:
+                    shape = self.outputs
+                    y = cnp.PyArray_EMPTY(1, &shape, self.typenum, 0)
+                else:
+                    y = _arrays.output(out, (self.outputs,), self.dtype, self.params)
+                self._row(<char *>cnp.PyArray_DATA(y), <char *>cnp.PyArray_DATA(a))
+                return y
+        return self._many(x, out)
+
+    cdef int _row(self, char *y, const char *x) except -1:
+        cdef char stack[ROW_STACK]
+        cdef char *heap = NULL
+        cdef char *scratch = stack
+        if self.row_bytes > ROW_STACK:
+            heap = <char *>PyMem_RawMalloc(self.row_bytes)
+            if heap == NULL:
+                raise MemoryError
+            scratch = heap
+        scratch = _aligned(scratch)
+        if self.n_weights < LONG_ROW:
+            self.ops.row(&self.net, self.data, y, x, scratch)
+        else:
+            with nogil:
+                self.ops.row(&self.net, self.data, y, x, scratch)
+        PyMem_RawFree(heap)
+        return 0
+
+    def _many(self, x, out=None):
+        """__call__ for whatever is not one row of the right type."""
+        X = _arrays.floats(x, self.dtype, "x")
+        rows = _arrays.as_rows(X, self.inputs, "x")
+        shape = (*X.shape[:-1], self.outputs)
+        if out is None:
+            y = np.empty(shape, self.dtype)
+        else:
+            y = _arrays.output(out, shape, self.dtype, self.params)
+            rows = _arrays.apart(rows, y)
+        self._forward((rows,), y)
+        return y
+
+    def _forward(self, tuple X, cnp.ndarray y, threads=None):
+        """y (B, O) or (O,) <- the outputs for checked rows X[0] (B, I), and X[1] for siamese networks."""
+        cdef cnp.ndarray rows = X[0]
+        cdef const void *data[2]
+        cdef ptrdiff_t B = cnp.PyArray_DIM(rows, 0)
+        cdef int workers = self._workers(2, B, threads)
+        cdef void *scratch
+        data[0] = cnp.PyArray_DATA(rows)
+        data[1] = cnp.PyArray_DATA(<cnp.ndarray>X[1]) if self.net.siamese else NULL
+        if B == 1 and not self.net.siamese:
+            self._row(<char *>cnp.PyArray_DATA(y), <char *>data[0])
+            return
+        scratch = PyMem_RawMalloc(forward_scratch(&self.net, workers) * self.itemsize + LINE)
+        if scratch == NULL:
+            raise MemoryError
+        with nogil:
+            self.ops.forward(&self.net, self.data, cnp.PyArray_DATA(y), data, B, _aligned(scratch), workers)
+        PyMem_RawFree(scratch)
+
+    cdef int _workers(self, int flop_per_weight, ptrdiff_t B, threads) except -1:
+        """How many threads B rows are worth."""
+        cdef ptrdiff_t worth = <ptrdiff_t>(<double>flop_per_weight * self.n_weights * B / WORKER_FLOP)
+        return max(1, min(num_threads(threads), worth, B))
+
+    # ---- training ----
+
+    cdef int _prepare(self, fm_training *t, tuple X, y, ptrdiff_t batch, threads) except -1:
+        """Everything of a pass but its order and optimizer; the workspace is kept for the next pass of the same batch."""
+        cdef int i
+        t.net = &self.net
+        t.params, t.grads = self.data, cnp.PyArray_DATA(self.grads)
+        t.slots[0] = t.slots[1] = NULL
+        for i in range(len(self.slots)):
+            t.slots[i] = cnp.PyArray_DATA(<cnp.ndarray>self.slots[i])
+        for i in range(len(X)):
+            t.X[i] = cnp.PyArray_DATA(<cnp.ndarray>X[i])
+        t.y = cnp.PyArray_DATA(<cnp.ndarray>y) if y is not None else NULL
+        t.order = NULL
+        t.rows, t.batch = len(X[0]), min(batch, <ptrdiff_t>len(X[0]))
+        t.next, t.loss = 0, 0.0
+        t.optimizer = NULL
+        t.threads = self._workers(6, t.batch, threads)
+        if self.space_key != (t.batch, t.threads):
+            self.space_key = None
+            self.space = None  # the old one goes before the new one comes
+            self.space = _buffer(workspace(&self.net, t.batch, t.threads), self.dtype)
+            self.space_key = (t.batch, t.threads)
+        t.workspace = cnp.PyArray_DATA(self.space)
+        return 0
+
+    def _refuse_if_busy(self):
+        if self.busy:
+            raise RuntimeError("this network is being trained already, by a callback's caller or by another thread")
+
+    def _acquire(self):
+        self._refuse_if_busy()
+        self.busy = True
+
+    def _release(self):
+        self.busy = False
+
+    def _train(self, tuple X, y, order, ptrdiff_t batch, optimizer, threads=None):
+        """Steps over all rows of X in `order` (uint32, or None), each of `batch` rows; the mean loss over the rows.
+
+        Without an optimizer the gradient of the last step is left in grads. FloatingPointError, with the number of the
+        step as its argument, where a loss is not finite: nothing of that step remains.
+        """
+        cdef fm_training t
+        cdef int status = 0
+        if optimizer is not None:
+            self._set_optimizer(optimizer)
+        self._prepare(&t, X, y, batch, threads)
+        if order is not None:
+            t.order = <uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>order)
+        if optimizer is not None:
+            t.optimizer = &self.rule
+        while t.next < t.rows:
+            with nogil:
+                status = self.ops.train(&t, seconds() + RETURN_SECONDS)
+            if status:
+                break
+            PyErr_CheckSignals()
+        if status:
+            raise FloatingPointError(t.next // t.batch)
+        return t.loss / t.rows
+
+    def _backward(self, tuple X, cnp.ndarray dz, threads=None):
+        """grads <- from dz (B, O); dJ/dX (B, I), for siamese networks (2 B, I)."""
+        cdef fm_training t
+        self._prepare(&t, X, None, len(X[0]), threads)
+        cdef cnp.ndarray dX = np.empty((len(X) * len(X[0]), self.inputs), self.dtype)
+        with nogil:
+            self.ops.backward(&t, cnp.PyArray_DATA(dz), cnp.PyArray_DATA(dX))
+        return dX
+
+    def _update(self, optimizer):
+        """One step of the optimizer from grads as they stand."""
+        cdef fm_training t
+        cdef int i
+        self._set_optimizer(optimizer)
+        t.net, t.params, t.grads, t.optimizer = &self.net, self.data, cnp.PyArray_DATA(self.grads), &self.rule
+        for i in range(len(self.slots)):
+            t.slots[i] = cnp.PyArray_DATA(<cnp.ndarray>self.slots[i])
+        with nogil:
+            self.ops.update(&t)
+
+    # ---- optimizer state ----
+
+    cdef int _set_optimizer(self, optimizer) except -1:
+        """Take on new settings; state goes on within a class and starts afresh with another."""
+        if optimizer is self.optimizer:
+            return 0
+        settings = engine_settings(optimizer)
+        if type(optimizer) is not type(self.optimizer):
+            self._forget()
+            self.slots = [_buffer(self.params.size, self.dtype) for _ in range(optimizer.slots)]
+        self.rule.rule = FM_ADAM if optimizer.slots == 2 else FM_SGD
+        self.rule.learning_rate = settings["learning_rate"]
+        self.rule.weight_decay = settings["weight_decay"]
+        self.rule.decoupled_decay = settings["decoupled_decay"]
+        self.rule.momentum = settings["momentum"]
+        self.rule.nesterov = settings["nesterov"]
+        self.rule.beta1, self.rule.beta2 = settings["beta1"], settings["beta2"]
+        self.rule.epsilon = settings["epsilon"]
+        self.optimizer = optimizer
+        return 0
+
+    def reset_optimizer(self):
+        """Forget the optimizer's moments and step count: the next step starts afresh.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> fastmlp.MLP([2, 4, 1], loss="squared_error").reset_optimizer()
+        """
+        self._refuse_if_busy()
+        self._forget()
+
+    cdef int _forget(self) except -1:
+        self.optimizer = None
+        self.slots = []
+        self.rule.steps = 0
+        self.rule.beta1_power = self.rule.beta2_power = 1.0
+        return 0
+
+    def optimizer_state(self):
+        """The optimizer with its state, for saving.
+
+        Returns
+        -------
+        dict
+            ``optimizer``: the settings object or None; ``steps``: how many were done; ``beta_powers``: the running products
+            of beta1 and beta2; ``slots``: copies of the moments, laid out like params.
+        """
+        return {
+            "optimizer": self.optimizer,
+            "steps": self.rule.steps,
+            "beta_powers": (self.rule.beta1_power, self.rule.beta2_power),
+            "slots": [slot.copy() for slot in self.slots],
+        }
+
+    def set_optimizer_state(self, state):
+        """Take on what optimizer_state gave, for a network of the same layers."""
+        self.reset_optimizer()
+        if state["optimizer"] is None:
+            return
+        self._set_optimizer(state["optimizer"])
+        for mine, given in zip(self.slots, state["slots"], strict=True):
+            mine[:] = given
+        self.rule.steps = state["steps"]
+        self.rule.beta1_power, self.rule.beta2_power = state["beta_powers"]

@@ -1,0 +1,46 @@
+"""The names of activations and losses in the order of the enums of csrc/fastmlp.h, and the checks of plain arguments.
+
+Holds names only; the functions themselves are in C, and in reference.py as NumPy. Arrays are checked in _arrays.py.
+"""
+
+from operator import index
+
+ACTIVATIONS = (
+    "identity",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "gelu",
+    "silu",
+    "softplus",
+    "tanh",
+    "sigmoid",
+    "impulse",
+    "heaviside",
+)
+LOSSES = ("squared_error", "softmax_cross_entropy", "binary_cross_entropy")
+
+NO_DERIVATIVE = ("impulse", "heaviside")
+HE_INITIALISED = ("relu", "leaky_relu", "elu", "gelu", "silu")
+
+
+def check_name(value: object, names: tuple[str, ...], argument: str) -> str:
+    """value if it is one of names, else a ValueError that lists them and suggests the nearest."""
+    if isinstance(value, str) and value in names:
+        return value
+    import difflib  # only for the message: it costs a millisecond to import
+
+    near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"{argument} is {value!r}{hint}; it must be one of {', '.join(names)}")
+
+
+def check_whole(value: object, name: str, low: int, high: int) -> int:
+    """value as an int if it is a whole number from low to high, else a ValueError that names it."""
+    try:
+        whole = low - 1 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        whole = low - 1
+    if not low <= whole <= high:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
+    return whole

@@ -1,0 +1,31 @@
+"""What a call of fit has to tell: one number an epoch in each list."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class History:
+    """The course of a training.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean loss over the rows of each epoch, as each step found it before its update.
+    val_loss, val_metric : list of float
+        Mean loss and accuracy (R² for squared_error) on the validation data after each epoch; empty without such data.
+    seconds : list of float
+        Time of the training steps of each epoch: without validation, and without the look for bad values before the first.
+
+    Examples
+    --------
+    >>> import fastmlp, numpy as np
+    >>> net = fastmlp.MLP([1, 4, 1], loss="squared_error")
+    >>> history = net.fit(np.ones((8, 1)), np.ones(8), epochs=3)
+    >>> len(history.loss), history.val_loss
+    (3, [])
+    """
+
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_metric: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)

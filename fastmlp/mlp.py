@@ -1,0 +1,144 @@
+"""MLP: the multilayer perceptron that users build. Says what its inputs look like and what its outputs mean."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastmlp import _arrays, kernels
+from fastmlp._names import ACTIVATIONS, check_name
+from fastmlp.network import BaseMLP
+
+
+class MLP(BaseMLP):
+    """A multilayer perceptron: dense layers with activations between them.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden layers, outputs: at least two numbers.
+    activation : str or sequence of str, default "relu"
+        One name for all hidden layers, or one per hidden layer: identity, relu, leaky_relu (slope 0.01), elu (alpha 1), gelu
+        (exact), silu, softplus, tanh, sigmoid, impulse (1 at 0, else 0), heaviside (1 for z >= 0).
+    loss : str, default "softmax_cross_entropy"
+        Or "binary_cross_entropy" (from logits), or "squared_error" (1/2 |z - y|^2).
+    output_activation : str, default "identity"
+        Applied by `net(x)` only: training needs "identity".
+    bias : bool, default True
+    dtype : "float32" or "float64", default "float32"
+    seed : int, default 0
+        Decides the initial weights (He uniform for relu, leaky_relu, elu, gelu, silu, Glorot uniform otherwise, biases 0) and
+        the order of the rows in each epoch.
+
+    Attributes
+    ----------
+    weights, biases : tuple of ndarray
+        Per layer, views in place: weights[l] is (O, I), biases[l] is (O,), or None without biases.
+    params, grads : ndarray
+        The flat buffers behind them; rows of outputs are padded with zeros.
+    n_params : int
+        Weights and biases, without padding.
+    metadata : dict
+        For your own notes (anything JSON can hold); saved with the network.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument that is out of range.
+
+    Examples
+    --------
+    >>> import fastmlp, numpy as np
+    >>> net = fastmlp.MLP([4, 64, 64, 2], activation="tanh", seed=1)
+    >>> net(np.zeros(4, np.float32))
+    array([0., 0.], dtype=float32)
+    >>> net.n_params
+    4610
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        loss: str = "softmax_cross_entropy",
+        output_activation: str = "identity",
+        bias: bool = True,
+        dtype: DTypeLike = "float32",
+        seed: int = 0,
+    ) -> None:
+        if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) < 2:
+            raise ValueError(f"sizes is {sizes!r}; it must be at least two numbers: inputs, hidden layers, outputs")
+        hidden = len(sizes) - 2
+        if isinstance(activation, str):
+            activations = [check_name(activation, ACTIVATIONS, "activation")] * hidden
+        else:
+            activations = list(activation)
+        if len(activations) != hidden:
+            raise ValueError(f"activation is {activation!r}; it must be one name, or one per hidden layer ({hidden} here)")
+        super().__init__(sizes, activations, loss, output_activation, bias, dtype, seed)
+
+    def _inputs(self, X: Any, name: str = "X") -> tuple[tuple[NDArray[Any], ...], bool]:
+        rows = _arrays.floats(X, self.dtype, name)
+        return (_arrays.as_rows(rows, self.sizes[0], name),), rows.ndim == 1
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Classes or values.
+
+        Parameters
+        ----------
+        X : array_like, shape (B, I), or (I,) for one row
+
+        Returns
+        -------
+        ndarray
+            softmax_cross_entropy: int64 classes (B,). binary_cross_entropy: int64 0 or 1 (B, O), by z > 0. squared_error:
+            the outputs (B, O). One row gives its entry alone.
+
+        Raises
+        ------
+        ValueError
+            Where a class is asked of a row with outputs that are NaN, naming the row.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> fastmlp.MLP([2, 8, 3], seed=0).predict([[0, 0], [1, -1]]).shape
+        (2,)
+        """
+        z = self(X)
+        if self.loss == "squared_error":
+            return z
+        undefined = np.isnan(z).any(axis=-1)
+        if undefined.any():
+            raise ValueError(f"the outputs for row {int(np.argmax(undefined))} of X are NaN: it has no class")
+        if self.loss == "binary_cross_entropy":
+            return (z > 0).astype(np.int64)
+        return np.asarray(z.argmax(axis=-1), np.int64)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Probabilities of the classes: the softmax or the sigmoid of the outputs.
+
+        Parameters
+        ----------
+        X : array_like, shape (B, I), or (I,) for one row
+
+        Returns
+        -------
+        ndarray, shape (B, O), or (O,)
+
+        Raises
+        ------
+        ValueError
+            For a network with loss squared_error.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> p = fastmlp.MLP([2, 8, 3], seed=0).predict_proba([[0, 0], [1, -1]])
+        >>> bool(abs(p.sum(axis=1) - 1).max() < 1e-6)
+        True
+        """
+        if self.loss == "squared_error":
+            raise ValueError("loss is 'squared_error': such a network has values, not probabilities; use predict")
+        return (kernels.softmax if self.loss == "softmax_cross_entropy" else kernels.sigmoid)(self(X))

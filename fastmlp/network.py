@@ -1,0 +1,396 @@
+"""What every network shares: building and initialising, the loop over epochs, gradients and updates. Thin.
+
+Arithmetic is in C, memory and the calls into C in _engine.pyx, checks of arrays in _arrays.py; what inputs look like and what
+outputs mean is said by mlp.py and siamese.py.
+"""
+
+import sys
+from collections.abc import Sequence
+from math import sqrt
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastmlp import _arrays, _core, kernels
+from fastmlp._engine import Network
+from fastmlp._names import ACTIVATIONS, HE_INITIALISED, LOSSES, NO_DERIVATIVE, check_name, check_whole
+from fastmlp.history import History
+from fastmlp.optimizers import SGD, Adam
+
+Optimizer = SGD | Adam
+Gradients = list[tuple[NDArray[Any], NDArray[Any] | None]]
+
+
+class BaseMLP(Network):
+    """What MLP and SiameseMLP share: building, the loop of fit, optimizers, views.
+
+    A subclass says by `_inputs` how its inputs look.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activations: Sequence[str],
+        loss: str,
+        output_activation: str,
+        bias: bool,
+        dtype: DTypeLike,
+        seed: int,
+        siamese: bool = False,
+    ) -> None:
+        self.sizes = tuple(check_whole(size, f"sizes[{i}]", 1, 2**31 - 1) for i, size in enumerate(sizes))
+        self.activations = tuple(check_name(name, ACTIVATIONS, "activation") for name in activations)
+        self.output_activation = check_name(output_activation, ACTIVATIONS, "output_activation")
+        self.loss = check_name(loss, LOSSES, "loss")
+        if self.loss == "softmax_cross_entropy" and self.sizes[-1] == 1:
+            raise ValueError("a softmax over one output is always 1: give two outputs, or loss='binary_cross_entropy'")
+        self.bias = bool(bias)
+        self.seed = check_whole(seed, "seed", 0, 2**64 - 1)
+        self.metadata: dict[str, Any] = {}
+        dtype = _arrays.float_dtype(dtype)
+        names = (*self.activations, self.output_activation)
+        layers = list(zip(self.sizes[:-1], self.sizes[1:], names, strict=True))
+        n_bytes = sum((i + 1) * (o + 64) for i, o, _ in layers) * dtype.itemsize
+        if n_bytes > sys.maxsize // 8:
+            raise ValueError(f"sizes is {list(sizes)}: its weights alone would take {n_bytes:.1e} bytes")
+        super().__init__(layers, self.loss, self.bias, siamese, dtype)
+        views = self._views(self.params)
+        self.weights: tuple[NDArray[Any], ...] = tuple(W for W, _ in views)
+        self.biases: tuple[NDArray[Any] | None, ...] = tuple(b for _, b in views)
+        self._gradient_views: Gradients = self._views(self.grads)
+        self._draw_weights(names)
+
+    def _draw_weights(self, names: Sequence[str]) -> None:
+        """He uniform for the rectifiers (He et al. 2015), Glorot uniform otherwise (Glorot & Bengio 2010); biases 0."""
+        for i, (W, name) in enumerate(zip(self.weights, names, strict=True)):
+            fan_out, fan_in = W.shape
+            limit = sqrt(6 / fan_in) if name in HE_INITIALISED else sqrt(6 / (fan_in + fan_out))
+            W[:] = _core.uniform(W.size, limit, self.seed, i).reshape(W.shape)
+
+    @property
+    def n_params(self) -> int:
+        """The number of weights and biases, without padding."""
+        return sum(W.size for W in self.weights) + sum(b.size for b in self.biases if b is not None)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({list(self.sizes)}, activation={list(self.activations)}, loss={self.loss!r}, "
+            f"output_activation={self.output_activation!r}, bias={self.bias}, dtype='{self.dtype}', seed={self.seed})"
+        )
+
+    # ---- what subclasses say ----
+
+    def _inputs(self, X: Any, name: str = "X") -> tuple[tuple[NDArray[Any], ...], bool]:
+        """The checked inputs, and whether they were one row."""
+        raise NotImplementedError
+
+    def _targets(self, y: ArrayLike, X: tuple[NDArray[Any], ...], one_row: bool, name: str = "y") -> NDArray[Any]:
+        """y checked against the loss and the rows of X."""
+        if self.loss == "softmax_cross_entropy":
+            result: NDArray[Any] = _arrays.classes(y, self.sizes[-1], name)
+        else:
+            result = _arrays.targets(y, self.sizes[-1], self.dtype, one_row, name)
+        _arrays.same_rows(X[0], result, "X", name)
+        return result
+
+    def _refuse_no_gradient(self) -> None:
+        bad = [name for name in (*self.activations, self.output_activation) if name in NO_DERIVATIVE]
+        if bad:
+            raise ValueError(f"activation {bad[0]!r} has no useful derivative: this network has no gradient")
+        if self.output_activation != "identity":
+            raise ValueError(
+                f"output_activation is {self.output_activation!r}; training and gradients need 'identity' "
+                "(the losses take logits)"
+            )
+
+    def _training_data(self, X: Any, y: ArrayLike) -> tuple[tuple[NDArray[Any], ...], NDArray[Any]]:
+        """Inputs and targets for a gradient, which the activations must have."""
+        self._refuse_no_gradient()
+        inputs, one_row = self._inputs(X)
+        targets = self._targets(y, inputs, one_row)
+        if not len(targets):
+            raise ValueError(f"X has shape {inputs[0].shape}; training needs at least one row")
+        if self.loss == "binary_cross_entropy":
+            _arrays.probabilities(targets)
+        return inputs, targets
+
+    # ---- training ----
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        epochs: int = 10,
+        batch_size: int = 128,
+        optimizer: Optimizer = Adam(),  # noqa: B008 - settings are immutable
+        shuffle: bool = True,
+        validation_data: tuple[Any, ArrayLike] | None = None,
+        threads: int | None = None,
+        verbose: bool = False,
+    ) -> History:
+        """Train by minibatches.
+
+        Parameters
+        ----------
+        X : array_like, shape (B, I)
+            Never copied if it is C-contiguous and of the network's dtype. (A siamese network takes a pair of them.)
+        y : array_like
+            softmax_cross_entropy: (B,) class numbers; otherwise (B, O), or (B,) where O = 1.
+        epochs : int, default 10
+        batch_size : int, default 128
+            Rows a step; the last step of an epoch takes what is left.
+        optimizer : SGD, Adam or AdamW, default Adam()
+            Goes on from the state of the last call with the same class; see reset_optimizer.
+        shuffle : bool, default True
+            A new order of the rows each epoch, drawn from the network's seed and the number of the epoch.
+        validation_data : (X, y), optional
+            Evaluated after each epoch.
+        threads : int, optional
+            At most; by default what set_num_threads or the machine says. No result depends on it.
+        verbose : bool, default False
+            Print a line per epoch.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ValueError, TypeError
+            For shapes, types or values that do not fit, or numbers that are not finite; nothing has changed.
+        FloatingPointError
+            If the loss of a step is not finite: the message names epoch and step, which leaves no trace in the parameters.
+
+        Examples
+        --------
+        >>> import fastmlp, numpy as np
+        >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+        >>> net = fastmlp.MLP([2, 16, 2], seed=0)
+        >>> history = net.fit(X, [0, 1, 1, 0], epochs=200, optimizer=fastmlp.Adam(learning_rate=0.05))
+        >>> net.predict(X)
+        array([0, 1, 1, 0])
+        """
+        epochs = check_whole(epochs, "epochs", 0, 2**32 - 1 - self.epochs_done)
+        batch_size = check_whole(batch_size, "batch_size", 1, sys.maxsize)
+        inputs, targets = self._training_data(X, y)
+        if len(targets) >= 2**32:
+            raise ValueError(f"X has {len(targets)} rows; fit takes less than 2**32")
+        for rows in inputs:
+            _arrays.finite(rows, "X")
+        if targets.dtype.kind == "f":
+            _arrays.finite(targets, "y")
+        validation = None
+        if validation_data is not None:
+            val_X, one_row = self._inputs(validation_data[0], "validation_data[0]")
+            validation = val_X, self._targets(validation_data[1], val_X, one_row, "validation_data[1]")
+        history = History()
+        self._acquire()
+        try:
+            for epoch in range(epochs):
+                start = perf_counter()
+                order = _core.permutation(len(targets), self.seed, self.epochs_done) if shuffle else None
+                try:
+                    loss = self._train(inputs, targets, order, batch_size, optimizer, threads)
+                except FloatingPointError as error:
+                    raise FloatingPointError(
+                        f"the loss is not finite in epoch {epoch + 1}, step {error.args[0] + 1}; that step changed nothing. "
+                        "Lower the learning rate, or scale the inputs"
+                    ) from None
+                self.epochs_done += 1
+                history.seconds.append(perf_counter() - start)
+                history.loss.append(loss)
+                if validation is not None:
+                    val_loss, val_metric = self._evaluate(*validation, threads)
+                    history.val_loss.append(val_loss)
+                    history.val_metric.append(val_metric)
+                if verbose:
+                    print(self._epoch_line(epoch, epochs, history))
+        finally:
+            self._release()
+        return history
+
+    def _epoch_line(self, epoch: int, epochs: int, history: History) -> str:
+        line = f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}  loss {history.loss[-1]:.4f}"
+        if history.val_loss:
+            metric = "R2" if self.loss == "squared_error" else "accuracy"
+            line += f"  val_loss {history.val_loss[-1]:.4f}  val_{metric} {history.val_metric[-1]:.4f}"
+        return line + f"  {1e3 * history.seconds[-1]:.1f} ms"
+
+    def _evaluate(self, X: tuple[NDArray[Any], ...], y: NDArray[Any], threads: int | None) -> tuple[float, float]:
+        """Mean loss, and accuracy or R², over checked rows. Sums run in order: cumsum never reassociates."""
+        z = np.empty((len(y), self.sizes[-1]), self.dtype)
+        self._forward(X, z, threads)
+        losses, _ = getattr(kernels, self.loss)(z, y)
+        loss = float(np.cumsum(losses, dtype="f8")[-1]) / len(y)
+        if self.loss == "softmax_cross_entropy":
+            return loss, float(np.mean(z.argmax(1) == y))
+        if self.loss == "binary_cross_entropy":
+            return loss, float(np.mean((z > 0) == (y > 0.5)))
+        return loss, r2(y, z)
+
+    def train_step(self, X: Any, y: ArrayLike, optimizer: Optimizer) -> float:
+        """One step on all rows of X at once.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for fit.
+        optimizer : SGD, Adam or AdamW
+
+        Returns
+        -------
+        float
+            The mean loss before the update.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is not finite; nothing has changed.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> net = fastmlp.MLP([2, 8, 1], loss="squared_error", seed=0)
+        >>> losses = [net.train_step([[0, 1], [1, 0]], [1, -1], fastmlp.SGD(0.1)) for _ in range(20)]
+        >>> losses[-1] < losses[0]
+        True
+        """
+        inputs, targets = self._training_data(X, y)
+        self._acquire()
+        try:
+            return self._train(inputs, targets, None, len(targets), optimizer)
+        except FloatingPointError:
+            raise FloatingPointError("the loss is not finite; this step changed nothing") from None
+        finally:
+            self._release()
+
+    def loss_and_grad(self, X: Any, y: ArrayLike) -> tuple[float, Gradients]:
+        """The mean loss over the rows of X, and its gradient.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for fit.
+
+        Returns
+        -------
+        loss : float
+        grads : list of (dW, db)
+            One pair per layer: dW (O, I), db (O,) or None without biases. Views of `net.grads`, which the next
+            call overwrites.
+
+        Raises
+        ------
+        ValueError
+            If an activation has no useful derivative, or shapes do not fit.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> net = fastmlp.MLP([2, 3, 1], loss="squared_error", dtype="float64")
+        >>> loss, grads = net.loss_and_grad([[1, 2]], [3])
+        >>> grads[0][0].shape
+        (3, 2)
+        """
+        inputs, targets = self._training_data(X, y)
+        self._acquire()
+        try:
+            loss = self._train(inputs, targets, None, len(targets), None)
+        finally:
+            self._release()
+        return loss, list(self._gradient_views)
+
+    def backward(self, X: Any, dz: ArrayLike) -> Any:
+        """The gradient of a loss of your own, from its derivative by the outputs.
+
+        Parameters
+        ----------
+        X : array_like, shape (B, I)
+            As for fit.
+        dz : array_like, shape (B, O)
+            dJ/dz of the outputs z = net(X), with any 1/B in it.
+
+        Returns
+        -------
+        ndarray, shape (B, I)
+            dJ/dX; dJ/dW and dJ/db are in `net.grads`. (A siamese network gives a pair.)
+
+        Raises
+        ------
+        ValueError
+            If an activation has no useful derivative, or shapes do not fit.
+
+        Examples
+        --------
+        >>> import fastmlp, numpy as np
+        >>> net = fastmlp.MLP([2, 3, 1], loss="squared_error")
+        >>> X = np.ones((4, 2), np.float32)
+        >>> net.backward(X, net(X) / 4).shape  # J = mean of z**2 / 2
+        (4, 2)
+        """
+        self._refuse_no_gradient()
+        inputs, one_row = self._inputs(X)
+        rows = _arrays.targets(dz, self.sizes[-1], self.dtype, one_row, "dz")
+        _arrays.same_rows(inputs[0], rows, "X", "dz")
+        if not len(rows):
+            raise ValueError(f"X has shape {inputs[0].shape}; a gradient needs at least one row")
+        self._acquire()
+        try:
+            dX = self._backward(inputs, rows)
+        finally:
+            self._release()
+        parts = np.split(dX, len(inputs))
+        parts = [part[0] if one_row else part for part in parts]
+        return parts[0] if len(parts) == 1 else tuple(parts)
+
+    def update(self, optimizer: Optimizer) -> None:
+        """One optimizer step from `net.grads` as they stand: after backward, and after what you did to them.
+
+        Parameters
+        ----------
+        optimizer : SGD, Adam or AdamW
+
+        Examples
+        --------
+        >>> import fastmlp, numpy as np
+        >>> net = fastmlp.MLP([2, 3, 1], loss="squared_error")
+        >>> dX = net.backward([[1, 2]], [[0.5]])  # dJ/dz of a loss of one's own
+        >>> net.grads *= 0.1
+        >>> net.update(fastmlp.SGD(0.01))
+        """
+        self._acquire()
+        try:
+            self._update(optimizer)
+        finally:
+            self._release()
+
+    def save(self, path: Any) -> None:
+        """Write the network with its optimizer state to a file that `fastmlp.load` reads.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Ends in ".npz". An older file there is replaced only when the new one is complete.
+
+        Examples
+        --------
+        >>> import fastmlp, tempfile, os
+        >>> net = fastmlp.MLP([2, 3, 1], loss="squared_error")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.save(os.path.join(folder, "net.npz"))
+        """
+        from fastmlp.saving import save  # json and zipfile are for those who save
+
+        save(self, path)
+
+
+def r2(y: NDArray[Any], z: NDArray[Any]) -> float:
+    """The coefficient of determination, averaged over outputs: 1 for a perfect z, 0 for the mean of y."""
+    y64, z64 = y.astype("f8"), z.astype("f8")
+    residual = np.cumsum((y64 - z64) ** 2, axis=0)[-1]
+    total = np.cumsum((y64 - np.cumsum(y64, axis=0)[-1] / len(y)) ** 2, axis=0)[-1]
+    explained = 1 - residual / np.where(total > 0, total, 1)
+    return float(np.where(total > 0, explained, residual == 0).mean())

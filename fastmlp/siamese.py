@@ -1,0 +1,108 @@
+"""SiameseMLP: one encoder for two inputs and a head on the difference of what it says."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastmlp import _arrays, kernels
+from fastmlp.network import BaseMLP
+
+
+class SiameseMLP(BaseMLP):
+    """A network that learns which of two inputs ranks above the other.
+
+    Both inputs pass through one encoder, a = h(x1) - h(x2), z3 = W a + b, and the chance that x1 ranks above x2 is
+    sigmoid(z3), trained by binary cross-entropy. As z3 = g(x1) - g(x2) + b with one score g, what it learns is an order
+    (RankNet, Burges et al. 2005; Bradley & Terry 1952).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, then the encoder's layers: at least two numbers. The head with its one output comes on top.
+    activation : str or sequence of str, default "relu"
+        One name for all layers of the encoder, or one per layer; see `MLP`.
+    bias : bool, default True
+    dtype : "float32" or "float64", default "float32"
+    seed : int, default 0
+
+    Attributes
+    ----------
+    weights, biases, params, grads, n_params, metadata
+        As in `MLP`: the encoder's layers, then the head.
+
+    Examples
+    --------
+    >>> import fastmlp, numpy as np
+    >>> X1, X2 = np.array([[1.0], [2.0], [5.0]]), np.array([[3.0], [1.0], [4.0]])
+    >>> net = fastmlp.SiameseMLP([1, 8], seed=0)
+    >>> history = net.fit((X1, X2), [0, 1, 1], epochs=200, optimizer=fastmlp.Adam(0.05))
+    >>> net.predict((X1, X2))
+    array([0, 1, 1])
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        bias: bool = True,
+        dtype: DTypeLike = "float32",
+        seed: int = 0,
+    ) -> None:
+        if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) < 2:
+            raise ValueError(f"sizes is {sizes!r}; it must be at least two numbers: inputs and the encoder's layers")
+        layers = len(sizes) - 1
+        activations = [activation] * layers if isinstance(activation, str) else list(activation)
+        if len(activations) != layers:
+            raise ValueError(f"activation is {activation!r}; it must be one name, or one per encoder layer ({layers} here)")
+        super().__init__([*sizes, 1], activations, "binary_cross_entropy", "identity", bias, dtype, seed, siamese=True)
+
+    def _inputs(self, X: Any, name: str = "X") -> tuple[tuple[NDArray[Any], ...], bool]:
+        if not isinstance(X, tuple | list) or len(X) != 2:
+            raise ValueError(f"{name} is a {type(X).__name__}; a siamese network takes a pair ({name}1, {name}2)")
+        floats = [_arrays.floats(x, self.dtype, f"{name}[{i}]") for i, x in enumerate(X)]
+        rows = tuple(_arrays.as_rows(x, self.sizes[0], f"{name}[{i}]") for i, x in enumerate(floats))
+        _arrays.same_rows(rows[0], rows[1], f"{name}[0]", f"{name}[1]")
+        return rows, floats[0].ndim == 1
+
+    def __call__(self, x: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The logits z3 of pairs of rows.
+
+        Parameters
+        ----------
+        x : pair of array_like, each (m, I), or (I,) for one pair
+        out : ndarray, shape (m,) or (), optional
+            Where to put the result.
+
+        Returns
+        -------
+        ndarray, shape (m,), or () for one pair
+            Greater than 0 where x1 is taken to rank above x2.
+        """
+        rows, one_row = self._inputs(x, "x")
+        shape = () if one_row else (len(rows[0]),)
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        else:
+            out = _arrays.output(out, shape, self.dtype, self.params)
+            rows = tuple(_arrays.apart(x, out) for x in rows)
+        self._forward(rows, out)
+        return out
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """1 where the first of a pair ranks above the second, else 0: int64 (m,), or () for one pair.
+
+        Raises
+        ------
+        ValueError
+            For a pair whose output is NaN, naming the row.
+        """
+        z = self(X)
+        if np.isnan(z).any():
+            raise ValueError(f"the output for row {int(np.argmax(np.isnan(z)))} of X is NaN: it has no order")
+        return np.asarray(z > 0, np.int64)
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """The chance that the first of a pair ranks above the second: sigmoid(z3), (m,), or () for one pair."""
+        return kernels.sigmoid(self(X))

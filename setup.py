@@ -1,0 +1,39 @@
+"""The build of the extension modules; everything else stands in pyproject.toml."""
+
+import os
+import sys
+from glob import glob
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+if sys.platform == "win32":  # clang-cl, where MSVC lacks C11 atomics and GNU attributes
+    flags = ["/O2", "/clang:-O3", "/clang:-ffp-contract=off"]
+else:
+    flags = ["-std=gnu11", "-O3", "-ffp-contract=off", "-g0", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
+flags += os.environ.get("FASTMLP_CFLAGS", "").split()  # -Werror in CI
+
+C_CORE = sorted(glob("csrc/*.c"))
+DEPENDS = sorted(glob("csrc/*.h"))
+
+
+def extension(name, sources=()):
+    return Extension(
+        f"fastmlp.{name}",
+        [f"fastmlp/{name}.pyx", *sources],
+        include_dirs=["csrc", numpy.get_include()],
+        depends=DEPENDS,
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
+        extra_compile_args=flags,
+        extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [extension("_core", C_CORE), extension("kernels"), extension("_engine")],
+        build_dir="build/cython",
+        compiler_directives={"language_level": 3},
+    )
+)

@@ -1,0 +1,235 @@
+/* Drives one ISA's whole operation table on pseudo-random inputs and prints a hash of the bits of every result, so that two
+ * builds, two ISAs or two kinds of CPU are compared by comparing lines. Built and run by test_isa.py: isa_driver ISA.
+ *
+ * Inputs come from integer arithmetic alone; a NaN is hashed as a NaN, whatever its sign and payload. */
+#include "fastmlp.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t state = 1;
+static const int SIZES[] = {1, 3, 7, 15, 16, 17, 31, 33, 63, 65, 97};
+enum { N_SIZES = sizeof SIZES / sizeof *SIZES, DOUBLES = 200000 };
+
+static uint64_t next(void)
+{
+    uint64_t z = state += 0x9E3779B97F4A7C15u; /* splitmix64 */
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+/* Multiples of 2^-20 below `most` in size, one in eight of them 0. */
+static double number(double most)
+{
+    const int64_t i = (int64_t)(next() >> 43) - (1 << 20);
+    return next() % 8 ? most * (double)i * 0x1p-20 : 0;
+}
+
+static void *room(void)
+{
+    char *p = calloc(DOUBLES + 8, sizeof(double));
+    if (!p)
+        exit(1);
+    return p + (64 - (uintptr_t)p % 64);
+}
+
+static double get(const void *p, ptrdiff_t i, int d) { return d ? ((const double *)p)[i] : (double)((const float *)p)[i]; }
+
+static void put(void *p, ptrdiff_t i, int d, double x)
+{
+    if (d)
+        ((double *)p)[i] = x;
+    else
+        ((float *)p)[i] = (float)x;
+}
+
+static void fill(void *p, ptrdiff_t n, int d, double most)
+{
+    for (ptrdiff_t i = 0; i < n; ++i)
+        put(p, i, d, number(most));
+}
+
+static void poison(void *p, ptrdiff_t n, int d)
+{
+    for (ptrdiff_t i = 0; i < n; ++i)
+        put(p, i, d, NAN);
+}
+
+static void tell(const char *name, int a, int b, int d, const void *p, ptrdiff_t n)
+{
+    uint64_t hash = 0xCBF29CE484222325u;
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        double x = get(p, i, d);
+        uint64_t u;
+        memcpy(&u, &x, sizeof u);
+        if (x != x)
+            u = 0x7FF8000000000000u;
+        hash = (hash ^ (u & 0xFFFFFFFFu)) * 0x100000001B3u;
+        hash = (hash ^ (u >> 32)) * 0x100000001B3u;
+    }
+    printf("%s %d %d %s %016llx\n", name, a, b, d ? "double" : "float", (unsigned long long)hash);
+}
+
+static void *x, *w, *b, *y, *y2, *scratch;
+
+static void products(const fm_ops *ops, int d)
+{
+    for (int i = 0; i < N_SIZES; ++i)
+        for (int j = 0; j < N_SIZES; ++j) {
+            const int B = SIZES[(i + 3 * j) % N_SIZES], I = SIZES[i], O = SIZES[j];
+            fill(x, B * I, d, 4), fill(w, O * I, d, 4), fill(b, O, d, 4), poison(y, B * O, d);
+            ops->matmul(j % 11, y, x, w, i % 2 ? b : NULL, B, I, O, I, 1, scratch);
+            tell("matmul", I, O, d, y, B * O);
+            ops->matmul(FM_IDENTITY, y, x, w, b, B, I, O, 1, O, scratch); /* W in the other order */
+            tell("matmul transposed", I, O, d, y, B * O);
+            fill(w, B * O, d, 4), poison(y, O * I, d), poison(y2, O, d);
+            ops->outer_gradient(y, y2, w, x, B, O, I, scratch);
+            tell("dW", I, O, d, y, O * I);
+            tell("db", I, O, d, y2, O);
+        }
+}
+
+static void elementwise(const fm_ops *ops, int d)
+{
+    static const double edges[] = {0, 1e-310, 1e-44, 1e-38, 3e-38, 1e-8, 1, 20, 87, 88.8, 104, 709.5, 746, 1e4, 1e30, INFINITY, NAN};
+    enum { EDGES = sizeof edges / sizeof *edges, MANY = 4099 };
+    fill(x, MANY, d, 12);
+    for (int i = 0; i < MANY / 3; ++i)
+        put(x, i, d, get(x, i, d) * (i % 2 ? 9 : 0x1p-12));
+    for (int i = 0; i < EDGES; ++i)
+        put(x, 2 * i, d, edges[i]), put(x, 2 * i + 1, d, -edges[i]);
+    for (int kind = FM_IDENTITY; kind <= FM_HEAVISIDE; ++kind)
+        for (int i = 0; i <= N_SIZES; ++i) {
+            const int n = i < N_SIZES ? SIZES[i] : MANY;
+            poison(y, n, d);
+            ops->activation(kind, y, x, n);
+            tell("activation", kind, n, d, y, n);
+            poison(y, n, d);
+            ops->derivative(kind, y, x, n);
+            tell("derivative", kind, n, d, y, n);
+        }
+}
+
+static void losses(const fm_ops *ops, int d)
+{
+    enum { B = 37 };
+    int64_t t[B];
+    for (int i = 0; i < N_SIZES; ++i) {
+        const int K = SIZES[i];
+        fill(x, B * K, d, 20), fill(w, B * K, d, 1);
+        for (int r = 0; r < B; ++r)
+            t[r] = (int64_t)(next() % (uint64_t)K);
+        put(x, 3 * K, d, -INFINITY), put(x, 5 * K + K / 2, d, INFINITY), put(x, 7 * K + K - 1, d, NAN), put(x, 9 * K, d, 1e30);
+        for (int j = 0; j < K; ++j)
+            put(x, 11 * K + j, d, -INFINITY);
+        for (int kind = FM_LOGSUMEXP; kind <= FM_LOG_SOFTMAX; ++kind) {
+            poison(y, B * K, d);
+            ops->row_reduction(kind, y, x, B, K);
+            tell("reduction", kind, K, d, y, kind == FM_LOGSUMEXP ? B : B * K);
+        }
+        for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_CROSS_ENTROPY; ++kind) {
+            poison(y, B, d), poison(y2, B * K, d);
+            ops->loss(kind, y, y2, x, kind == FM_SOFTMAX_CROSS_ENTROPY ? (void *)t : w, B, K);
+            tell("loss", kind, K, d, y, B);
+            tell("loss dz", kind, K, d, y2, B * K);
+        }
+        put(x, B * K - 1, d, NAN);
+        const double first[1] = {(double)ops->first_not_finite(w, B * K) + (double)ops->first_not_finite(x, B * K)};
+        tell("first_not_finite", 0, K, 1, first, 1);
+    }
+}
+
+/* Ten epochs of a network I-H-H'-O, then inference, one row and a gradient of the caller's own. */
+static void network(const fm_ops *ops, int d, int I, int H, int O, int activation, int loss, int siamese, int rule, int threads)
+{
+    enum { ROWS = 61, BATCH = 13 };
+    const int outputs = siamese ? 1 : O, widths[] = {I, H, SIZES[(activation + 4) % 8], outputs};
+    fm_layer layers[3];
+    ptrdiff_t at = 0, before = 0;
+    for (int l = 0; l < 3; ++l) {
+        const ptrdiff_t ld = (widths[l + 1] + 15) / 16 * 16;
+        const int bias = l != 1 || activation % 2;
+        layers[l] = (fm_layer){widths[l], widths[l + 1], ld, at, bias ? at + widths[l] * ld : -1, before, l < 2 ? activation : FM_IDENTITY};
+        at += (widths[l] + bias) * ld, before += ld;
+    }
+    const fm_net net = {layers, 3, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese};
+    fm_optimizer optimizer = {.rule = rule, .learning_rate = 0.01, .weight_decay = 0.01, .decoupled_decay = rule == FM_ADAM ? 0.1 : 0,
+                              .momentum = 0.9, .nesterov = activation % 2, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+                              .beta1_power = 1, .beta2_power = 1};
+    void *params = room(), *grads = room(), *m = room(), *v = room(), *X2 = room(), *dz = room();
+    void *workspace = calloc((size_t)fm_workspace(&net, BATCH, threads) + (size_t)fm_workspace(&net, ROWS, threads), sizeof(double));
+    int64_t t[ROWS];
+    uint32_t order[ROWS];
+    for (int l = 0; l < 3; ++l)
+        for (int i = 0; i < layers[l].inputs + (layers[l].b >= 0); ++i)
+            for (int j = 0; j < layers[l].outputs; ++j)
+                put(params, layers[l].W + i * layers[l].ld + j, d, number(1.5 / sqrt(layers[l].inputs)));
+    fill(x, ROWS * I, d, 2), fill(X2, ROWS * I, d, 2), fill(w, ROWS * outputs, d, 1), fill(dz, ROWS * outputs, d, 1);
+    for (int r = 0; r < ROWS; ++r)
+        t[r] = (int64_t)(next() % (uint64_t)outputs);
+    fm_training training = {.net = &net, .params = params, .grads = grads, .slots = {m, v}, .X = {x, X2},
+                            .y = net.loss == FM_SOFTMAX_CROSS_ENTROPY ? (void *)t : w, .rows = ROWS, .batch = BATCH,
+                            .optimizer = &optimizer, .workspace = workspace, .threads = threads};
+    int status = FM_OK;
+    for (uint32_t epoch = 0; epoch < 10 && !status; ++epoch) {
+        fm_permutation(order, ROWS, 5, epoch);
+        training.order = epoch % 3 ? order : NULL;
+        training.next = 0;
+        status = ops->train(&training, fm_seconds() + 1e9);
+    }
+    const int name = activation + 100 * loss + 1000 * siamese + 10000 * rule;
+    tell("train", name, H, 1, &training.loss, 1);
+    tell("params", name, status, d, params, at);
+    tell("grads", name, H, d, grads, at);
+    tell("m", name, H, d, m, at);
+    tell("v", name, H, d, v, at);
+    const void *X[2] = {x, X2};
+    void *forward_scratch = calloc((size_t)fm_forward_scratch(&net, threads), sizeof(double));
+    poison(y, ROWS * outputs, d);
+    ops->forward(&net, params, y, X, ROWS, forward_scratch, threads);
+    tell("forward", name, H, d, y, ROWS * outputs);
+    if (!siamese) {
+        ops->row(&net, params, y, x, forward_scratch);
+        tell("row", name, H, d, y, outputs);
+    }
+    training.batch = ROWS, training.next = 0, training.order = NULL, training.optimizer = NULL;
+    memset(workspace, 0, (size_t)fm_workspace(&net, ROWS, threads) * sizeof(double));
+    poison(y, ROWS * I * (1 + siamese), d);
+    ops->backward(&training, dz, y);
+    tell("dX", name, H, d, y, ROWS * I * (1 + siamese));
+    tell("own grads", name, H, d, grads, at);
+    training.optimizer = &optimizer;
+    ops->update(&training);
+    tell("update", name, H, d, params, at);
+    free(workspace), free(forward_scratch); /* what room() gave is left to the end of the process */
+}
+
+int main(int argc, char **argv)
+{
+    const fm_ops *const *table = NULL;
+    for (int i = 0; argc == 2 && fm_isa_name(i); ++i)
+        if (!strcmp(fm_isa_name(i), argv[1]))
+            table = fm_isa_operations(i);
+    if (!table) {
+        fprintf(stderr, "no such ISA here\n");
+        return 2;
+    }
+    printf("isa %s\n", table[0]->isa);
+    x = room(), w = room(), b = room(), y = room(), y2 = room(), scratch = room();
+    double u[97];
+    fm_uniform(u, 97, 0.5, 123456789012345u, 3);
+    tell("uniform", 0, 0, 1, u, 97);
+    for (int d = 0; d < 2; ++d) {
+        products(table[d], d);
+        elementwise(table[d], d);
+        losses(table[d], d);
+        for (int activation = FM_IDENTITY; activation <= FM_SIGMOID; ++activation)
+            for (int loss = 0; loss < 3; ++loss)
+                network(table[d], d, 7, SIZES[activation], 2 + 3 * loss, activation, loss, 0, (activation + loss) % 2, 1 + loss);
+        for (int activation = FM_IDENTITY; activation <= FM_SIGMOID; ++activation)
+            network(table[d], d, 7, SIZES[activation], 1, activation, 2, 1, activation % 2, 1);
+    }
+    return 0;
+}

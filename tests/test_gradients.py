@@ -1,0 +1,205 @@
+"""Gradients of networks: against the written formulas, against differences, through `backward` and in pieces of a step."""
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import oracle
+import pytest
+from oracle import DIFFERENTIABLE, LOSSES
+
+import fastmlp
+from fastmlp import kernels, reference
+
+architectures = st.fixed_dictionaries(
+    {
+        "sizes": st.lists(st.sampled_from((1, 2, 3, 5, 8, 16, 17, 33)), min_size=2, max_size=5),
+        "seed": st.integers(0, 10_000),
+        "loss": st.sampled_from(LOSSES),
+        "bias": st.booleans(),
+        "B": st.sampled_from((1, 2, 7, 16, 33)),
+    }
+)
+
+
+def build(drawn, dtype):
+    """A random network with random weights, a batch for it, and the generator that drew them."""
+    rng = np.random.default_rng(drawn["seed"])
+    sizes = list(drawn["sizes"])
+    if drawn["loss"] == "softmax_cross_entropy":
+        sizes[-1] = max(sizes[-1], 2)
+    activations = [str(a) for a in rng.choice(DIFFERENTIABLE, len(sizes) - 2)]
+    net = fastmlp.MLP(sizes, activation=activations or "relu", loss=drawn["loss"], bias=drawn["bias"], dtype=dtype)
+    oracle.randomise(net, rng)
+    X = rng.normal(size=(drawn["B"], sizes[0])).astype(dtype)
+    return net, X, oracle.targets(rng, drawn["loss"], drawn["B"], sizes[-1], dtype), rng
+
+
+def close(grads, wanted, tolerance):
+    """Every gradient within `tolerance` of the largest entry of its kind over all layers."""
+    scale = max(np.abs(g).max() for pair in wanted for g in pair)
+    for (dW, db), (wanted_dW, wanted_db) in zip(grads, wanted, strict=True):
+        assert np.abs(dW - wanted_dW).max() <= tolerance * scale
+        assert db is None or np.abs(db - wanted_db).max() <= tolerance * scale
+
+
+@hypothesis.given(drawn=architectures, double=st.booleans())
+def test_loss_and_gradients_are_the_written_formulas(drawn, double):
+    dtype = np.dtype(np.float64 if double else np.float32)
+    net, X, y, _ = build(drawn, dtype)
+    loss, grads = net.loss_and_grad(X, y)
+    wanted_loss, wanted = reference.loss_and_grad(
+        net.weights, net.biases, oracle.layer_activations(net), net.loss, X, y
+    )
+    # Up to 5 layers of sums of at most 33 terms forward and back, a relative error of (33 + 2) u each, that weights of
+    # norm up to about 0.5 sqrt(33) carry on: 10 * 35 * 8 u, far below any wrong formula's error.
+    tolerance = 10 * 35 * 8 * oracle.unit_roundoff(dtype)
+    assert abs(loss - wanted_loss) <= tolerance * max(1, wanted_loss)
+    close(grads, wanted, tolerance)
+
+
+@pytest.mark.parametrize("activation", DIFFERENTIABLE)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradients_are_the_differences_of_the_loss(rng, activation, loss):
+    net = fastmlp.MLP([5, 7, 6, 3], activation=activation, loss=loss, dtype="float64")
+    oracle.randomise(net, rng)
+    X = rng.normal(size=(6, 5))
+    y = oracle.targets(rng, loss, 6, 3)
+    z, _ = reference.forward(net.weights, net.biases, oracle.layer_activations(net), X)
+    if activation in ("relu", "leaky_relu", "elu"):  # no unit may cross its kink while a weight moves by two steps
+        X = X[[np.abs(np.concatenate([l[i] for l in z[:-1]])).min() > 0.05 for i in range(6)]]
+        y = y[: len(X)]
+        assert len(X) >= 1
+    net_loss = lambda: net.loss_and_grad(X, y)[0]
+    grads = [g.copy() for pair in net.loss_and_grad(X, y)[1] for g in pair]
+    arrays = [a for pair in zip(net.weights, net.biases, strict=True) for a in pair]
+    # h^4 J5 / 30 and 1.5 eps |J| / h are some 1e-12 at h = 1e-3
+    wanted = oracle.differences(net_loss, arrays)
+    scale = max(np.abs(w).max() for w in wanted)
+    assert max(np.abs(g - w).max() for g, w in zip(grads, wanted, strict=True)) <= 1e-8 * scale
+
+
+@hypothesis.given(drawn=architectures, double=st.booleans())
+def test_backward_from_ones_own_dz_is_loss_and_grad(drawn, double):
+    dtype = np.dtype(np.float64 if double else np.float32)
+    net, X, y, _ = build(drawn, dtype)
+    _, grads = net.loss_and_grad(X, y)
+    wanted = net.grads.copy()
+    net.grads[...] = np.nan
+    dz = getattr(kernels, net.loss)(net(X), y)[1] / dtype.type(len(X))
+    dX = net.backward(X, dz)
+    assert dX.shape == X.shape
+    assert dX.dtype == dtype
+    # the mean is a division here and may be a product with 1/m there: one rounding, so the last bits are let go
+    tolerance = 10 * 35 * 8 * oracle.unit_roundoff(dtype)
+    views = [[None if g is None else g for g in pair] for pair in grads]
+    found = [[g.copy() if g is not None else None for g in pair] for pair in views]
+    net.grads[...] = wanted
+    close(found, [[g if g is not None else 0 for g in pair] for pair in grads], tolerance)
+    z, h = reference.forward(net.weights, net.biases, oracle.layer_activations(net), X)
+    wanted_dX = reference.backward(net.weights, oracle.layer_activations(net), z, h, dz.astype(np.float64))[1]
+    assert np.abs(dX - wanted_dX).max() <= tolerance * max(np.abs(wanted_dX).max(), np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("B", [1, 2, 16, 64])
+def test_backward_gives_the_same_bits_where_the_mean_is_exact(rng, dtype, loss, B):
+    # dividing by a power of two rounds nothing
+    net = fastmlp.MLP([9, 17, 5], activation="tanh", loss=loss, dtype=dtype)
+    X, y = rng.normal(size=(B, 9)).astype(dtype), oracle.targets(rng, loss, B, 5, dtype)
+    net.loss_and_grad(X, y)
+    wanted = net.grads.copy()
+    net.grads[...] = np.nan
+    net.backward(X, getattr(kernels, loss)(net(X), y)[1] / dtype.type(B))
+    assert oracle.same(net.grads, wanted)
+
+
+def test_dX_is_the_derivative_of_the_loss_by_the_inputs(rng):
+    net = fastmlp.MLP([4, 8, 3], activation="tanh", loss="squared_error", dtype="float64")
+    X, y = rng.normal(size=(5, 4)), rng.normal(size=(5, 3))
+    dX = net.backward(X, (net(X) - y) / 5)
+    (wanted,) = oracle.differences(lambda: net.loss_and_grad(X, y)[0], [X])
+    assert oracle.relative_error(dX, wanted) <= 1e-8
+
+
+def test_backward_takes_one_row_and_checks_its_shapes(rng, dtype):
+    net = fastmlp.MLP([4, 8, 3], loss="squared_error", dtype=dtype)
+    X, dz = rng.normal(size=(5, 4)).astype(dtype), rng.normal(size=(5, 3)).astype(dtype)
+    assert np.array_equal(net.backward(X[:1], dz[:1])[0], np.ravel(net.backward(X[0], dz[0])))
+    for bad_X, bad_dz in ((X[:4], dz), (X, dz[:, :2]), (X[:, :3], dz), (X, dz[0])):
+        with pytest.raises(ValueError, match=r"\bX\b|\bdz\b"):
+            net.backward(bad_X, bad_dz)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [fastmlp.SGD(0.1, momentum=0.9), fastmlp.Adam(0.01), fastmlp.AdamW(0.01)], ids=repr
+)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_step_by_hand_is_a_step_of_fit(rng, dtype, optimizer, loss):
+    nets = [fastmlp.MLP([6, 17, 3], activation="tanh", loss=loss, dtype=dtype, seed=4) for _ in range(3)]
+    X, y = rng.normal(size=(22, 6)).astype(dtype), oracle.targets(rng, loss, 22, 3, dtype)
+    history = nets[0].fit(X, y, epochs=3, batch_size=8, optimizer=optimizer, shuffle=False)
+    losses = []
+    for _ in range(3):
+        for rows in (slice(0, 8), slice(8, 16), slice(16, 22)):
+            losses.append(nets[1].train_step(X[rows], y[rows], optimizer))
+            nets[2].loss_and_grad(X[rows], y[rows])
+            nets[2].update(optimizer)
+    assert oracle.same(nets[1].params, nets[0].params)
+    assert oracle.same(nets[2].params, nets[0].params)
+    mean = (np.reshape(losses, (3, 3)) @ [8, 8, 6]) / 22
+    assert np.allclose(history.loss, mean, rtol=1e-6 if dtype == np.float32 else 1e-13, atol=0)
+
+
+def test_a_loss_of_ones_own_trains(rng):
+    # absolute error: dz = sign(z - y), an algorithm the package does not have
+    net = fastmlp.MLP([1, 32, 1], activation="tanh", loss="squared_error", dtype="float64", seed=1)
+    X = np.linspace(-1, 1, 64)[:, None]
+    y = np.sin(3 * X)
+    before = np.abs(net(X) - y).mean()
+    for _ in range(500):
+        net.backward(X, np.sign(net(X) - y) / 64)
+        net.update(fastmlp.Adam(0.01))
+    assert np.abs(net(X) - y).mean() < 0.1 * before
+
+
+def test_grads_are_views_of_the_flat_buffer(rng, dtype):
+    net = fastmlp.MLP([5, 17, 3], dtype=dtype)
+    X, t = rng.normal(size=(8, 5)).astype(dtype), rng.integers(0, 3, 8)
+    _, grads = net.loss_and_grad(X, t)
+    assert [(dW.shape, db.shape) for dW, db in grads] == [((17, 5), (17,)), ((3, 17), (3,))]
+    first = grads[0][0].copy()
+    assert all(np.shares_memory(g, net.grads) for pair in grads for g in pair)
+    net.loss_and_grad(X[:4] * 2, t[:4])
+    assert not np.array_equal(grads[0][0], first)  # overwritten by the next call
+    without = fastmlp.MLP([5, 17, 3], bias=False, dtype=dtype)
+    assert [db for _, db in without.loss_and_grad(X, t)[1]] == [None, None]
+
+
+def test_clipping_between_backward_and_update_counts(rng):
+    net, other = (fastmlp.MLP([5, 8, 3], dtype="float64", seed=2) for _ in range(2))
+    X, t = rng.normal(size=(8, 5)), rng.integers(0, 3, 8)
+    net.loss_and_grad(X, t)
+    net.grads *= 0.5
+    net.update(fastmlp.SGD(0.2))
+    other.loss_and_grad(X, t)
+    other.update(fastmlp.SGD(0.1))
+    assert np.allclose(net.params, other.params, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("call", ["loss_and_grad", "fit", "train_step", "backward"])
+@pytest.mark.parametrize("output_activation", ["tanh", "sigmoid", "impulse", "heaviside"])
+def test_an_activated_output_has_no_gradient_here(call, output_activation):
+    net = fastmlp.MLP([3, 4, 2], output_activation=output_activation, loss="squared_error")
+    X, y = np.ones((2, 3), np.float32), np.ones((2, 2), np.float32)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=output_activation):
+        getattr(net, call)(X, y, *([fastmlp.SGD()] if call == "train_step" else []))
+    assert np.array_equal(net.params, before)
+
+
+@pytest.mark.parametrize("activation", ["impulse", "heaviside"])
+def test_a_step_in_a_hidden_layer_has_no_gradient(activation):
+    net = fastmlp.MLP([3, 4, 2], activation=activation, loss="squared_error")
+    with pytest.raises(ValueError, match=activation):
+        net.loss_and_grad(np.ones((2, 3)), np.ones((2, 2)))
+    assert net(np.ones(3)).shape == (2,)

@@ -1,0 +1,241 @@
+"""SGD, Adam and AdamW: the written formulas step by step, what they leave alone, and whose state goes on."""
+
+import dataclasses
+
+import numpy as np
+import oracle
+import pytest
+from oracle import LOSSES
+
+import fastmlp
+from fastmlp import MLP, SGD, Adam, AdamW, reference
+
+SETTINGS = [
+    SGD(),
+    SGD(0.1, momentum=0.9),
+    SGD(0.1, momentum=0.9, nesterov=True),
+    SGD(0.1, momentum=0.5, weight_decay=0.1),
+    SGD(0.1, momentum=0.5, nesterov=True, weight_decay=0.1),
+    Adam(),
+    Adam(0.05, beta1=0.5, beta2=0.9, epsilon=1e-4),
+    Adam(0.01, weight_decay=0.1),
+    AdamW(),
+    AdamW(0.05, weight_decay=0.3),
+]
+
+
+class Oracle:
+    """The formulas of `reference`, for every weight and bias of a network, in float64."""
+
+    def __init__(self, net, optimizer):
+        self.settings = dataclasses.asdict(optimizer)
+        self.adam, self.step = not isinstance(optimizer, SGD), 0
+        if isinstance(optimizer, AdamW):
+            self.settings["decoupled"] = self.settings.pop("weight_decay")
+        self.arrays = [a.astype(np.float64) for a in parameters(net)]
+        self.slots = [[np.zeros(a.shape) for a in self.arrays] for _ in range(2 if self.adam else 1)]
+
+    def update(self, grads):
+        self.step += 1
+        for i, g in enumerate(grads):
+            settings = dict(self.settings)
+            if self.arrays[i].ndim == 1:  # decay touches weights, never biases
+                settings.update({name: 0.0 for name in ("weight_decay", "decoupled") if name in settings})
+            g, state = g.astype(np.float64), [slot[i] for slot in self.slots]
+            if self.adam:
+                new = reference.adam_step(self.arrays[i], g, *state, self.step, **settings)
+            else:
+                new = reference.sgd_step(self.arrays[i], g, *state, **settings)
+            self.arrays[i] = new[0]
+            for slot, value in zip(self.slots, new[1:], strict=True):
+                slot[i] = value
+
+
+def parameters(net):
+    return [a for pair in zip(net.weights, net.biases, strict=True) for a in pair if a is not None]
+
+
+def gradients(net, grads):
+    return [g for pair in grads for g in pair if g is not None]
+
+
+@pytest.mark.parametrize("optimizer", SETTINGS, ids=repr)
+@pytest.mark.parametrize("bias", [True, False])
+def test_steps_follow_the_formulas(rng, dtype, optimizer, bias):
+    net = MLP([5, 17, 3], activation="tanh", bias=bias, loss="squared_error", dtype=dtype, seed=1)
+    oracle.randomise(net, rng)
+    wanted = Oracle(net, optimizer)
+    X, y = rng.normal(size=(8, 5)).astype(dtype), rng.normal(size=(8, 3)).astype(dtype)
+    for step in range(1, 21):
+        _, grads = net.loss_and_grad(X, y)
+        wanted.update(gradients(net, grads))  # the gradient is the network's own: only the step is judged
+        net.update(optimizer)
+        # A step rounds its dozen operations, each relative to W or to what W moves by; m and v, and with them the
+        # moves, carry such errors on. 16 u of 1 + the largest W and of the steps so far bounds them with room for nothing
+        # else: a wrong formula moves W by a share of learning_rate.
+        u = oracle.unit_roundoff(dtype)
+        for found, exact in zip(parameters(net), wanted.arrays, strict=True):
+            assert np.abs(found - exact).max() <= 16 * u * step * (1 + np.abs(exact).max())
+        state = net.optimizer_state()
+        assert (state["kind"], state["step"]) == (type(optimizer).__name__, step)
+
+
+@pytest.mark.parametrize("optimizer", [SETTINGS[2], SETTINGS[5], SETTINGS[9]], ids=repr)
+def test_the_state_is_that_of_the_formulas(rng, optimizer):
+    net = MLP([5, 17, 3], dtype="float64", loss="squared_error")
+    X, y = rng.normal(size=(8, 5)), rng.normal(size=(8, 3))
+    wanted = Oracle(net, optimizer)
+    for _ in range(7):
+        _, grads = net.loss_and_grad(X, y)
+        wanted.update(gradients(net, grads))
+        net.update(optimizer)
+    state = net.optimizer_state()
+    assert state["settings"] == dataclasses.asdict(optimizer)
+    assert len(state["slots"]) == len(wanted.slots)
+    for flat, slot in zip(state["slots"], wanted.slots, strict=True):
+        # the slots have the layout of params: seen through the views of a network of the same shape
+        viewer = MLP([5, 17, 3], dtype="float64", loss="squared_error")
+        viewer.params[...] = flat
+        for found, exact in zip(parameters(viewer), slot, strict=True):
+            assert oracle.relative_error(found, exact) <= 1e-14
+    if isinstance(optimizer, (Adam, AdamW)):
+        assert state["beta1_power"] == pytest.approx(optimizer.beta1**7, rel=1e-15)
+        assert state["beta2_power"] == pytest.approx(optimizer.beta2**7, rel=1e-15)
+
+
+def test_the_powers_of_beta_are_running_products(rng):
+    net = MLP([2, 2], dtype="float64", loss="squared_error")
+    power = 1.0
+    for _ in range(50):
+        net.train_step(np.ones((1, 2)), np.ones((1, 2)), Adam(beta1=0.9))
+        power *= 0.9
+    assert net.optimizer_state()["beta1_power"] == power
+
+
+def test_the_first_step_of_adam_moves_by_the_learning_rate(dtype):
+    # m_hat / sqrt(v_hat) is the sign of the gradient, whatever its size
+    net = MLP([1, 1], loss="squared_error", dtype=dtype, bias=False)
+    for target in (-1e3, -1e-3, 1e-3, 1e3):
+        net.weights[0][...] = 0
+        net.reset_optimizer()
+        net.train_step(np.ones((1, 1)), np.full((1, 1), target), Adam(0.25, epsilon=0.0))
+        assert net.weights[0][0, 0] == pytest.approx(0.25 * np.sign(target), rel=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(0.1, weight_decay=0.5), Adam(0.1, weight_decay=0.5), AdamW(0.1, weight_decay=0.5)], ids=repr
+)
+def test_decay_shrinks_weights_and_never_biases(dtype, optimizer):
+    net = MLP([3, 4, 2], loss="squared_error", dtype=dtype)
+    for array in (*net.weights, *net.biases):
+        array[...] = 2
+    net.grads[...] = 0
+    net.update(optimizer)
+    assert all(np.all(b == 2) for b in net.biases)
+    assert all(np.all(w < 2) for w in net.weights)
+    if not isinstance(optimizer, Adam):
+        assert all(np.allclose(w, 2 * (1 - 0.1 * 0.5), rtol=1e-6) for w in net.weights)
+
+
+def test_update_leaves_the_gradient_as_it_is(rng, dtype):
+    net = MLP([5, 17, 3], dtype=dtype)
+    net.loss_and_grad(rng.normal(size=(8, 5)), rng.integers(0, 3, 8))
+    kept = net.grads.copy()
+    for optimizer in SETTINGS:
+        net.update(optimizer)
+        assert oracle.same(net.grads, kept)
+
+
+def test_fit_writes_the_gradient_too(rng, dtype):
+    X, t = rng.normal(size=(8, 5)).astype(dtype), rng.integers(0, 3, 8)
+    net, twin = (MLP([5, 17, 3], dtype=dtype) for _ in range(2))
+    net.fit(X, t, epochs=1, batch_size=8, shuffle=False)
+    twin.loss_and_grad(X, t)
+    assert oracle.same(net.grads, twin.grads)
+
+
+def test_the_same_class_goes_on_and_another_starts_afresh(rng):
+    X, t = rng.normal(size=(16, 5)), rng.integers(0, 3, 16)
+
+    def run(*optimizers, reset=False):
+        net = MLP([5, 8, 3], dtype="float64")
+        for optimizer in optimizers:
+            if reset:
+                net.reset_optimizer()
+            net.train_step(X, t, optimizer)
+        return net
+
+    a, b = Adam(0.01), Adam(0.02)
+    assert run(a, a, b).optimizer_state()["step"] == 3
+    assert run(a, a, b).optimizer_state()["settings"]["learning_rate"] == 0.02
+    assert not np.array_equal(run(a, b).params, run(a, b, reset=True).params)
+    afresh = run(a, a, AdamW(0.01, weight_decay=0.0))
+    assert (afresh.optimizer_state()["kind"], afresh.optimizer_state()["step"]) == ("AdamW", 1)
+    once = MLP([5, 8, 3], dtype="float64")
+    once.params[...] = run(a, a).params
+    once.train_step(X, t, AdamW(0.01, weight_decay=0.0))
+    assert oracle.same(once.params, afresh.params)
+    net = run(a)
+    net.reset_optimizer()
+    assert (net.optimizer_state()["kind"], net.optimizer_state()["step"]) == (None, 0)
+
+
+@pytest.mark.parametrize("optimizer", SETTINGS[1::2], ids=repr)
+def test_a_state_can_be_taken_and_given(rng, optimizer):
+    X, t = rng.normal(size=(16, 5)), rng.integers(0, 3, 16)
+    net, other = (MLP([5, 8, 3], dtype="float64", seed=s) for s in (1, 1))
+    net.fit(X, t, epochs=3, batch_size=4, optimizer=optimizer)
+    other.params[...] = net.params
+    other.set_optimizer_state(net.optimizer_state())
+    for each in (net, other):
+        each.fit(X, t, epochs=3, batch_size=4, optimizer=optimizer)
+    assert oracle.same(net.params, other.params)
+
+
+def test_settings_are_immutable_and_compare_by_value():
+    for optimizer in SETTINGS:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            optimizer.learning_rate = 1.0
+        assert optimizer == type(optimizer)(**dataclasses.asdict(optimizer))
+        assert hash(optimizer) == hash(type(optimizer)(**dataclasses.asdict(optimizer)))
+    assert Adam() != AdamW(weight_decay=0.0)
+    assert dataclasses.asdict(SGD()) == {"learning_rate": 0.01, "momentum": 0, "nesterov": False, "weight_decay": 0}
+    assert dataclasses.asdict(Adam()) == {
+        "learning_rate": 1e-3,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "weight_decay": 0,
+    }
+    assert AdamW().weight_decay == 0.01
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [(kind, {name: value})
+     for kind, names in ((SGD, ("learning_rate", "momentum", "weight_decay")),
+                         (Adam, ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")),
+                         (AdamW, ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")))
+     for name in names for value in (-0.5, np.nan, np.inf, "much", None)]
+    + [(Adam, {"beta1": 1.0}), (AdamW, {"beta2": 1.0}), (SGD, {"nesterov": "yes"})],
+)  # fmt: skip
+def test_settings_are_checked(kind, settings):
+    ((name, _),) = settings.items()
+    with pytest.raises((ValueError, TypeError), match=name):
+        kind(**settings)
+
+
+def test_an_optimizer_is_asked_for_by_object():
+    net = MLP([3, 2])
+    for bad in ("adam", Adam, 0.1, None):
+        with pytest.raises((TypeError, ValueError), match="optimizer"):
+            net.update(bad)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("optimizer", [SGD(0.05, momentum=0.9, nesterov=True), Adam(0.01), AdamW(0.01)], ids=repr)
+def test_every_optimizer_lowers_every_loss(rng, loss, optimizer):
+    X = rng.normal(size=(120, 4)).astype(np.float32)
+    y = (X[:, :3] > 0).argmax(axis=1) if loss == "softmax_cross_entropy" else (X[:, :3] > 0).astype(np.float32)
+    history = fastmlp.MLP([4, 32, 3], loss=loss).fit(X, y, epochs=40, batch_size=20, optimizer=optimizer)
+    assert history.loss[-1] < 0.4 * history.loss[0]
