@@ -31,7 +31,7 @@ static ALWAYS_INLINE V FN(activate)(const int kind, V z, V *d)
         return v_mul(z, h);
     case FM_SILU:
         s = FN(v_sigmoid)(z);
-        h = v_mul(z, s);
+        h = FN(v_silu)(z);
         *d = v_fma(h, v_sub(one, s), s);
         return h;
     case FM_SOFTPLUS:

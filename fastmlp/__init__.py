@@ -1,7 +1,7 @@
 """fastmlp: small neural networks on the CPU, fast, with the same bits whatever the batch, thread count or CPU.
 
-    >>> import fastmlp
-    >>> net = fastmlp.MLP([4, 64, 64, 2])
+>>> import fastmlp
+>>> net = fastmlp.MLP([4, 64, 64, 2])
 """
 
 from typing import TYPE_CHECKING, Any

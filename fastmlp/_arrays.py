@@ -1,7 +1,7 @@
 """The only place where arrays are checked, converted or copied.
 
-What leaves here is C-contiguous, aligned, native float32 or float64 (int64 for classes) and of the right shape, and is the
-caller's own memory wherever that is so already. Nothing here computes.
+What leaves here is C-contiguous, aligned, native float32 or float64 (int64 for classes) and of the right shape, and is
+the caller's own memory wherever that is so already. Nothing here computes.
 """
 
 import numpy as np
@@ -23,13 +23,19 @@ def float_dtype(dtype: DTypeLike, name: str = "dtype") -> np.dtype:
     return given.newbyteorder("=")
 
 
+def common_dtype(*arrays: ArrayLike) -> np.dtype:
+    """float32 if all that is floating is float32 or float16, else float64."""
+    sizes = [a.dtype.itemsize for a in map(np.asarray, arrays) if a.dtype.kind == "f"]
+    return np.dtype("f4" if sizes and max(sizes) <= 4 else "f8")
+
+
 def floats(x: ArrayLike, dtype: np.dtype | None, name: str) -> Array:
-    """x as a contiguous array of dtype (None: its own, float64 for what is not float), copied only where it must be."""
+    """x as a contiguous array of dtype (None: its common_dtype), copied only where it must be."""
     a = np.asarray(x)
     if a.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {a.dtype}; it must hold real numbers")
     if dtype is None:
-        dtype = np.dtype("f4") if a.dtype in (np.float32, np.float16) else np.dtype("f8")
+        dtype = common_dtype(a)
     if a.dtype == dtype and a.dtype.isnative:
         result = a
     else:
@@ -40,7 +46,7 @@ def floats(x: ArrayLike, dtype: np.dtype | None, name: str) -> Array:
             if lost.any():
                 at = np.unravel_index(np.argmax(lost), a.shape)
                 raise ValueError(f"{name}{list(map(int, at))} is {a[at]}, which overflows {dtype}")
-    return np.require(result, requirements="CA") if result.ndim else result.copy()
+    return np.require(result, requirements=["C", "A"]) if result.ndim else result.copy()
 
 
 def as_rows(X: Array, width: int, name: str) -> Array:
@@ -52,7 +58,9 @@ def as_rows(X: Array, width: int, name: str) -> Array:
 
 def same_rows(X: Array, y: np.ndarray, X_name: str, y_name: str) -> None:
     if len(X) != len(y):
-        raise ValueError(f"{X_name} has shape {X.shape} and {y_name} {y.shape}; they must have as many rows as each other")
+        raise ValueError(
+            f"{X_name} has shape {X.shape} and {y_name} {y.shape}; they must have as many rows as each other"
+        )
 
 
 def finite(a: Array, name: str) -> None:
@@ -78,7 +86,7 @@ def classes(y: ArrayLike, n_classes: int, name: str = "y") -> NDArray[np.int64]:
     if bad.any():
         at = int(np.argmax(bad))
         raise ValueError(f"{name}[{at}] is {a[at]}; it must be a whole class number from 0 to {n_classes - 1}")
-    return np.require(a, np.int64, "CA")
+    return np.require(a, np.int64, ["C", "A"])
 
 
 def targets(y: ArrayLike, n_outputs: int, dtype: np.dtype, one_row: bool = False, name: str = "y") -> Array:

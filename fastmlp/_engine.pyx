@@ -75,10 +75,7 @@ cdef class Network:
     cdef int typenum
     cdef ptrdiff_t inputs, outputs, itemsize, row_bytes, n_weights
     cdef char *data
-    cdef readonly cnp.ndarray params
-    """The parameters: one flat buffer, each layer's W (in, ld) and then b (ld,), rows padded to `ld`."""
-    cdef readonly cnp.ndarray grads
-    """dJ/dparams of the last backward pass, laid out like params."""
+    cdef cnp.ndarray flat_params, flat_grads
     cdef readonly object dtype
     """The element type of the parameters and of all results."""
     cdef fm_optimizer rule
@@ -122,13 +119,36 @@ cdef class Network:
         self.inputs, self.outputs = plan[0][0], plan[-1][1]
         self.row_bytes = row_scratch(&self.net) * self.itemsize + LINE
         self.n_weights = sum([inputs * outputs for inputs, outputs, _ in layers])
-        self.params = _buffer(at, dtype)
-        self.grads = _buffer(at, dtype)
-        self.data = <char *>cnp.PyArray_DATA(self.params)
+        self.flat_params = _buffer(at, dtype)
+        self.flat_grads = _buffer(at, dtype)
+        self.data = <char *>cnp.PyArray_DATA(self.flat_params)
         self.epochs_done = 0
         self._forget()
 
     # ---- views ----
+
+    @property
+    def params(self):
+        """The parameters: one flat buffer, for each layer W (in, ld) and then b (ld,), rows padded to `ld`.
+
+        Assignment copies into the buffer, so that ``net.params *= 0.5`` does what it says.
+        """
+        return self.flat_params
+
+    @params.setter
+    def params(self, value):
+        if value is not self.flat_params:
+            self.flat_params[:] = value
+
+    @property
+    def grads(self):
+        """dJ/dparams of the last backward pass, laid out like params. Assignment copies."""
+        return self.flat_grads
+
+    @grads.setter
+    def grads(self, value):
+        if value is not self.flat_grads:
+            self.flat_grads[:] = value
 
     def _views(self, cnp.ndarray flat):
         """(W, b) per layer, as views of a buffer that is laid out like params: W (O, I), b (O,) or None."""
@@ -184,7 +204,7 @@ cdef class Network:
                     shape = self.outputs
                     y = cnp.PyArray_EMPTY(1, &shape, self.typenum, 0)
                 else:
-                    y = _arrays.output(out, (self.outputs,), self.dtype, self.params)
+                    y = _arrays.output(out, (self.outputs,), self.dtype, self.flat_params)
                 self._row(<char *>cnp.PyArray_DATA(y), <char *>cnp.PyArray_DATA(a))
                 return y
         return self._many(x, out)
@@ -215,7 +235,7 @@ cdef class Network:
         if out is None:
             y = np.empty(shape, self.dtype)
         else:
-            y = _arrays.output(out, shape, self.dtype, self.params)
+            y = _arrays.output(out, shape, self.dtype, self.flat_params)
             rows = _arrays.apart(rows, y)
         self._forward((rows,), y)
         return y
@@ -250,10 +270,7 @@ cdef class Network:
         """Everything of a pass but its order and optimizer; the workspace is kept for the next pass of the same batch."""
         cdef int i
         t.net = &self.net
-        t.params, t.grads = self.data, cnp.PyArray_DATA(self.grads)
-        t.slots[0] = t.slots[1] = NULL
-        for i in range(len(self.slots)):
-            t.slots[i] = cnp.PyArray_DATA(<cnp.ndarray>self.slots[i])
+        t.params, t.grads = self.data, cnp.PyArray_DATA(self.flat_grads)
         for i in range(len(X)):
             t.X[i] = cnp.PyArray_DATA(<cnp.ndarray>X[i])
         t.y = cnp.PyArray_DATA(<cnp.ndarray>y) if y is not None else NULL
@@ -284,26 +301,30 @@ cdef class Network:
     def _train(self, tuple X, y, order, ptrdiff_t batch, optimizer, threads=None):
         """Steps over all rows of X in `order` (uint32, or None), each of `batch` rows; the mean loss over the rows.
 
-        Without an optimizer the gradient of the last step is left in grads. FloatingPointError, with the number of the
-        step as its argument, where a loss is not finite: nothing of that step remains.
+        FloatingPointError, with the number of the step as its argument, where a loss is not finite: nothing of that
+        step remains.
         """
         cdef fm_training t
-        cdef int status = 0
-        if optimizer is not None:
-            self._set_optimizer(optimizer)
         self._prepare(&t, X, y, batch, threads)
+        self._set_optimizer(optimizer, &t)
         if order is not None:
             t.order = <uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>order)
-        if optimizer is not None:
-            t.optimizer = &self.rule
+        return self._run(&t)
+
+    def _gradient(self, tuple X, y, threads=None):
+        """The mean loss over all rows of X, its gradient in grads."""
+        cdef fm_training t
+        self._prepare(&t, X, y, len(X[0]), threads)
+        return self._run(&t)
+
+    cdef double _run(self, fm_training *t) except? -1:
+        cdef int status
         while t.next < t.rows:
             with nogil:
-                status = self.ops.train(&t, seconds() + RETURN_SECONDS)
+                status = self.ops.train(t, seconds() + RETURN_SECONDS)
             if status:
-                break
+                raise FloatingPointError(t.next // t.batch)
             PyErr_CheckSignals()
-        if status:
-            raise FloatingPointError(t.next // t.batch)
         return t.loss / t.rows
 
     def _backward(self, tuple X, cnp.ndarray dz, threads=None):
@@ -318,24 +339,29 @@ cdef class Network:
     def _update(self, optimizer):
         """One step of the optimizer from grads as they stand."""
         cdef fm_training t
-        cdef int i
-        self._set_optimizer(optimizer)
-        t.net, t.params, t.grads, t.optimizer = &self.net, self.data, cnp.PyArray_DATA(self.grads), &self.rule
-        for i in range(len(self.slots)):
-            t.slots[i] = cnp.PyArray_DATA(<cnp.ndarray>self.slots[i])
+        t.net, t.params, t.grads = &self.net, self.data, cnp.PyArray_DATA(self.flat_grads)
+        self._set_optimizer(optimizer, &t)
         with nogil:
             self.ops.update(&t)
 
     # ---- optimizer state ----
 
-    cdef int _set_optimizer(self, optimizer) except -1:
-        """Take on new settings; state goes on within a class and starts afresh with another."""
-        if optimizer is self.optimizer:
-            return 0
+    cdef int _set_optimizer(self, optimizer, fm_training *t) except -1:
+        """Take on settings, and give them to t: state goes on within a class and starts afresh with another."""
+        cdef int i
+        if optimizer is not self.optimizer or optimizer is None:
+            self._take_on(optimizer)
+        t.optimizer = &self.rule
+        for i in range(len(self.slots)):
+            t.slots[i] = cnp.PyArray_DATA(<cnp.ndarray>self.slots[i])
+        return 0
+
+    cdef int _take_on(self, optimizer) except -1:
         settings = engine_settings(optimizer)
         if type(optimizer) is not type(self.optimizer):
+            slots = [_buffer(self.flat_params.size, self.dtype) for _ in range(optimizer.slots)]
             self._forget()
-            self.slots = [_buffer(self.params.size, self.dtype) for _ in range(optimizer.slots)]
+            self.slots = slots
         self.rule.rule = FM_ADAM if optimizer.slots == 2 else FM_SGD
         self.rule.learning_rate = settings["learning_rate"]
         self.rule.weight_decay = settings["weight_decay"]
@@ -386,7 +412,7 @@ cdef class Network:
         self.reset_optimizer()
         if state["optimizer"] is None:
             return
-        self._set_optimizer(state["optimizer"])
+        self._take_on(state["optimizer"])
         for mine, given in zip(self.slots, state["slots"], strict=True):
             mine[:] = given
         self.rule.steps = state["steps"]

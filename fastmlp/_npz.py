@@ -1,8 +1,8 @@
 """Named arrays in one file: an uncompressed `.npz`, replaced atomically and read strictly from first byte to last.
 
-Refuses what `replace` does not write: compression, another member or another order, pickles, bytes that nothing accounts
-for. No length in the file is trusted: the caller says which array comes next, and nothing is allocated that the rest of the
-file is too short to fill.
+Refuses what `replace` does not write: compression, another member or another order, pickles, bytes that nothing
+accounts for. No length in the file is trusted: the caller says which array comes next, and nothing is allocated that
+the rest of the file is too short to fill.
 """
 
 import contextlib
@@ -11,8 +11,11 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterable
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 # PKWARE's APPNOTE: local file header, central directory entry, end of the central directory.
 _LOCAL, _ENTRY, _END = struct.Struct("<4s5H3L2H"), struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s4H2LH")
@@ -25,16 +28,16 @@ class FormatError(ValueError):
     """The file is not a network that this version of fastmlp can read; the message names the file and the defect."""
 
 
-def _description(descr, shape):
+def _description(descr: str, shape: tuple[int, ...]) -> bytes:
     """The header that NumPy's format prescribes for a C-ordered array."""
     return f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode()
 
 
-def replace(path, arrays):
+def replace(path: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     """Write (name, array) pairs, little-endian, to a new file and put it in the place of `path`.
 
-    The new file is complete and on the disk before it takes the name; where that fails, the old one stays and nothing else
-    is left. It keeps the old one's permissions, and a symbolic link stays a link.
+    The new file is complete and on the disk before it takes the name; where that fails, the old one stays and nothing
+    else is left. It keeps the old one's permissions, and a symbolic link stays a link.
     """
     import stat
 
@@ -57,7 +60,7 @@ def replace(path, arrays):
     _sync_directory(os.path.dirname(target))
 
 
-def _write(file, arrays):
+def _write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     import zipfile
 
     with zipfile.ZipFile(file, "w") as archive:
@@ -74,7 +77,7 @@ def _write(file, arrays):
                 out.write(array.data)
 
 
-def _sync_directory(directory):
+def _sync_directory(directory: str) -> None:
     """Make the new name last through a power cut, where the system lets a directory be synced."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
@@ -90,20 +93,20 @@ class Archive:
     `left` is the number of bytes not yet read.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.size = self.left = os.fstat(file.fileno()).st_size
-        self.members = []
+        self.members: list[tuple[bytes, int, int, int]] = []  # name, offset, CRC, length
 
-    def take(self, count):
+    def take(self, count: int) -> bytes:
         data = self.file.read(count) if count <= self.left else b""
         if len(data) != count:
             raise FormatError("cut short")
         self.left -= count
         return data
 
-    def tensor(self, name, descr, shape):
-        """The next array, which must be of this name, type and shape; shape (None,) takes any length."""
+    def tensor(self, name: str, descr: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The next array, which must be of this name, type and shape; shape (-1,) takes any length."""
         offset = self.size - self.left
         signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(self.take(30))
         if signature != b"PK\3\4" or flags or method:
@@ -114,7 +117,7 @@ class Archive:
         self.take(extra_length)
         head = self.take(10)
         head += self.take(int.from_bytes(head[8:], "little"))
-        if shape == (None,) and (digits := re.search(rb"'shape': \((\d{1,7}),\)", head)):
+        if shape == (-1,) and (digits := re.search(rb"'shape': \((\d{1,7}),\)", head)):
             shape = (int(digits[1]),)
         if head[:8] != _MAGIC or head[10:].rstrip(b" \n") != _description(descr, shape):
             raise FormatError(f"{name}.npy is {head[10:90]!r}; wanted {descr} of shape {shape}")
@@ -125,17 +128,17 @@ class Archive:
         self.members.append((found, offset, crc, length))
         return array
 
-    def _fill(self, descr, shape):
+    def _fill(self, descr: str, shape: tuple[int, ...]) -> NDArray[Any]:
         count = math.prod(shape) * np.dtype(descr).itemsize
         if count > self.left:
             raise FormatError("cut short")
         array = np.empty(shape, descr)
-        if self.file.readinto(array.reshape(-1).view(np.uint8)) != count:
+        if self.file.readinto(array.reshape(-1).view(np.uint8)) != count:  # type: ignore[attr-defined]
             raise FormatError("cut short")
         self.left -= count
         return array
 
-    def finish(self):
+    def finish(self) -> None:
         """Check that the rest of the file is the directory of exactly the members that were read."""
         start = self.size - self.left
         for name, offset, crc, length in self.members:

@@ -1,25 +1,29 @@
 """The command `fastmlp`: train a network on the bundled digits or on a CSV table, predict with it, describe it.
 
-Refuses to leave half a result: whatever is wrong with arguments, table or model is one line on stderr and exit status 2,
-and no file is written. Does no arithmetic of its own beyond the scores that it prints.
+Refuses to leave half a result: whatever is wrong with arguments, table or model is one line on stderr and exit status
+2, and no file is written. Does no arithmetic of its own beyond the scores that it prints.
 """
 
 import argparse
 import csv
 import dataclasses
+import errno
+import io
 import math
 import os
 import sys
 import tempfile
 import textwrap
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastmlp
-from fastmlp import digits, tables
-from fastmlp.preprocessing import Preprocessing, encode_target, mean_and_scale, preprocessing_of
+from fastmlp.preprocessing import Preprocessing, data_of_digits, data_of_table, preprocessing_of
+from fastmlp.tables import TableError, number_of, read
 
-DESCRIPTION = "Small neural networks on tables of numbers: train, predict, look."
 TRAIN = """Train a network and write it to a file. Without DATA it learns the handwritten digits that come with fastmlp.
 DATA is a CSV file with a header row; every column but the target is an input and holds numbers. A quarter of the rows,
 chosen by --seed, is kept for the test at the end; inputs are standardised, and the model remembers how."""
@@ -28,15 +32,15 @@ The table needs a header row and the model's input columns ('fastmlp info MODEL'
 
 
 class Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} (see '{self.prog} --help')")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's); returns the exit status."""
     try:
         args = _parser().parse_args(argv)
-        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=args.run is _train)
+        _set_stdout(errors="backslashreplace", line_buffering=args.run is _train)
         args.run(args)
         sys.stdout.flush()
         return 0
@@ -50,17 +54,25 @@ def main(argv=None):
         _forget_stdout()
     except (ValueError, FloatingPointError, MemoryError) as error:
         message = str(error) or type(error).__name__
-    print(f"fastmlp: error: {message}", file=sys.stderr)
+    print("fastmlp: error:", message.replace("\n", " "), file=sys.stderr)
     return 2
 
 
-def _forget_stdout():
-    """Keep the interpreter from writing at its exit what could not be written now."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _set_stdout(**settings: Any) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(**settings)
 
 
-def _parser():
-    parser = Parser(prog="fastmlp", description=DESCRIPTION)
+def _forget_stdout() -> None:
+    """Keep the interpreter from writing at its exit what cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="fastmlp", description="Small neural networks on tables of numbers.")
     parser.add_argument("--version", action="version", version=f"fastmlp {fastmlp.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -77,7 +89,7 @@ def _parser():
     add("--epochs", type=_count, default=100, metavar="N", help="passes over the training rows (default: %(default)s)")
     add("--batch-size", type=_count, default=200, metavar="N", help="rows a step (default: %(default)s)")
     add("--learning-rate", type=_rate, default=0.01, metavar="X", help="of Adam (default: %(default)s)")
-    add("--seed", type=_seed, default=0, metavar="N", help="decides split, first weights and order (default: %(default)s)")
+    add("--seed", type=_seed, default=0, metavar="N", help="decides split, weights, order (default: %(default)s)")
     add("--out", default="model.npz", metavar="FILE.npz", help="where the model goes (default: %(default)s)")
     train.set_defaults(run=_train)
 
@@ -92,24 +104,26 @@ def _parser():
     return parser
 
 
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; wanted a whole number of at least 1")
+def _whole(text: str, low: int, high: int) -> int:
+    if not text.isdecimal() or len(text) > 20 or not low <= int(text) <= high:
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted a whole number from {low} to {high}")
     return int(text)
 
 
-def _sizes(text):
+def _count(text: str) -> int:
+    return _whole(text, 1, 2**31 - 1)
+
+
+def _sizes(text: str) -> list[int]:
     return [_count(size.strip()) for size in text.split(",")]
 
 
-def _seed(text):
-    if not text.isdecimal() or int(text) >= 2**64:
-        raise argparse.ArgumentTypeError(f"{text!r}; wanted a whole number from 0 to 2**64 - 1")
-    return int(text)
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**64 - 1)
 
 
-def _rate(text):
-    rate = tables.number_of(text)
+def _rate(text: str) -> float:
+    rate = number_of(text)
     if rate is None or not 0 < rate < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r}; wanted a number above 0")
     return float(rate)
@@ -118,20 +132,22 @@ def _rate(text):
 # train
 
 
-def _train(args):
+def _train(args: argparse.Namespace) -> None:
     if (args.data is None) != (args.target is None):
         raise ValueError("--target COLUMN names the column of DATA.csv to predict: wanted both or neither")
     if args.data is None and args.task:
         raise ValueError("--task is for DATA.csv; the digits are classes")
     _check_destination(args.out)
-    recipe, X, y, train, test = _digits(args) if args.data is None else _own_table(args)
-    outputs = f"{len(recipe.classes)} classes" if recipe.classes else f"values of {recipe.target!r}"
-    print(f"{len(train)} rows to train on, {len(test)} for validation; {X.shape[1]} inputs, {outputs}")
+    recipe, X, y, train, test = (
+        data_of_table(args.data, args.target, args.task, args.seed) if args.data else data_of_digits(args.seed)
+    )
     net = fastmlp.MLP(
         [X.shape[1], *args.hidden, len(recipe.classes) or 1],
         loss="softmax_cross_entropy" if recipe.classes else "squared_error",
         seed=args.seed,
     )
+    outputs = f"{len(recipe.classes)} classes" if recipe.classes else f"values of {recipe.target!r}"
+    print(f"{len(train)} rows to train on, {len(test)} for validation; {X.shape[1]} inputs, {outputs}")
     history = net.fit(
         X[train],
         y[train],
@@ -150,12 +166,12 @@ def _train(args):
         _report_values(recipe, y[test], net.predict(X[test]))
 
 
-def _check_destination(path):
+def _check_destination(path: str) -> None:
     """Find out before training whether the model can be written after it."""
     if not path.endswith(".npz"):
         raise ValueError(f"--out {path}: wanted a file name that ends in .npz")
     if os.path.isdir(path):
-        raise IsADirectoryError(21, "is a directory", path)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     try:
         with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
             pass
@@ -164,30 +180,7 @@ def _check_destination(path):
         raise
 
 
-def _digits(args):
-    X, y = digits.load()
-    train, test = digits.stratified_split(y, seed=args.seed)
-    classes = [str(digit) for digit in range(10)]
-    mean, scale = [0.0] * X.shape[1], [float(digits.PIXEL_MAX)] * X.shape[1]
-    return Preprocessing("classification", "digit", list(digits.FEATURES), mean, scale, classes), X, y, train, test
-
-
-def _own_table(args):
-    table = tables.read(args.data, target=args.target)
-    task, classes, y = encode_target(table, args.target, args.task)
-    train, test = digits.stratified_split(y if classes else np.zeros(len(y)), seed=args.seed)
-    if len(train) == 0 or len(test) == 0:
-        raise ValueError(f"{args.data}: {len(y)} rows are too few to keep some for the test")
-    mean, scale = mean_and_scale(table.X[train])
-    recipe = Preprocessing(task, args.target, table.features, mean.tolist(), scale.tolist(), classes)
-    if not classes:
-        (mean,), (scale,) = mean_and_scale(y[train, None])
-        recipe = dataclasses.replace(recipe, target_mean=float(mean), target_scale=float(scale))
-        y = (y - mean) / scale
-    return recipe, recipe.inputs(table), y, train, test
-
-
-def _report_classes(classes, y, predicted):
+def _report_classes(classes: list[str], y: NDArray[Any], predicted: NDArray[Any]) -> None:
     support, given, right = (np.bincount(rows, minlength=len(classes)) for rows in (y, predicted, y[y == predicted]))
     width = max(5, *map(len, classes))
     print(f"\n{'class':>{width}}  precision  recall  support")
@@ -198,7 +191,7 @@ def _report_classes(classes, y, predicted):
     print(f"\ntest accuracy: {100 * np.mean(y == predicted):.1f} %")
 
 
-def _report_values(recipe, y, predicted):
+def _report_values(recipe: Preprocessing, y: NDArray[Any], predicted: NDArray[Any]) -> None:
     error = predicted.reshape(-1) - y
     spread = np.sum((y - y.mean()) ** 2)
     rmse = math.sqrt(np.mean(error**2)) * recipe.target_scale
@@ -209,14 +202,14 @@ def _report_values(recipe, y, predicted):
 # predict and info
 
 
-def _predict(args):
+def _predict(args: argparse.Namespace) -> None:
     net = fastmlp.load(args.model)
     try:
         recipe = preprocessing_of(net)
-    except tables.TableError as error:
+    except TableError as error:
         raise ValueError(f"{args.model}: {error}") from None
-    X = recipe.inputs(tables.read(args.data, features=recipe.features))
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # as the tables that it reads
+    X = recipe.inputs(read(args.data, features=recipe.features))
+    _set_stdout(encoding="utf-8", errors="backslashreplace")  # as the tables that it reads
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(["prediction", *(f"p_{label}" for label in recipe.classes)])
     predicted = net.predict(X)
@@ -228,7 +221,7 @@ def _predict(args):
         out.writerows([value] for value in values.tolist())
 
 
-def _info(args):
+def _info(args: argparse.Namespace) -> None:
     net = fastmlp.load(args.model)
     print(f"{args.model}: {type(net).__name__} {'-'.join(map(str, net.sizes))}, {net.n_params} parameters, {net.dtype}")
     optimizer = net.optimizer_state()["optimizer"]
@@ -243,7 +236,7 @@ def _info(args):
         recipe = preprocessing_of(net)
         facts |= {"task": recipe.task, "target": recipe.target, "classes": ", ".join(recipe.classes)}
         facts |= {"inputs": ", ".join(recipe.features)}
-    except tables.TableError as error:
+    except TableError as error:
         facts["table"] = str(error)
     for name, fact in facts.items():
         if fact:

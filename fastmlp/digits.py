@@ -6,6 +6,7 @@ Refuses to fetch anything: the data lie beside this file in data/, with their or
 import os
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastmlp._core import permutation
 
@@ -13,7 +14,7 @@ FEATURES = tuple(f"pixel_{row}_{column}" for row in range(8) for column in range
 PIXEL_MAX = 16
 
 
-def load():
+def load() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Handwritten digits: 1797 images of 8 x 8 pixels and what they show.
 
     Returns
@@ -25,8 +26,8 @@ def load():
 
     Notes
     -----
-    The test part of "Optical Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak (1998), UCI Machine Learning
-    Repository, https://doi.org/10.24432/C50P49, licensed CC BY 4.0.
+    The test part of "Optical Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak (1998), UCI Machine
+    Learning Repository, https://doi.org/10.24432/C50P49, licensed CC BY 4.0.
 
     Examples
     --------
@@ -43,7 +44,9 @@ def load():
     return X, y
 
 
-def stratified_split(y, test_fraction=0.25, seed=0):
+def stratified_split(
+    y: ArrayLike, test_fraction: float = 0.25, seed: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split rows into a training and a test part in which every class keeps its share.
 
     Of a class with n rows, n * test_fraction (halves rounded up) go to the test part: at least one and at most n - 1

@@ -14,7 +14,8 @@ class History:
     val_loss, val_metric : list of float
         Mean loss and accuracy (R² for squared_error) on the validation data after each epoch; empty without such data.
     seconds : list of float
-        Time of the training steps of each epoch: without validation, and without the look for bad values before the first.
+        Time of the training steps of each epoch: without validation, and without the look for bad values before the
+        first.
 
     Examples
     --------

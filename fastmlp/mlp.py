@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp import _arrays, kernels
-from fastmlp._names import ACTIVATIONS, check_name
-from fastmlp.network import BaseMLP
+from fastmlp.network import BaseMLP, check_sizes, per_layer
 
 
 class MLP(BaseMLP):
@@ -19,8 +18,8 @@ class MLP(BaseMLP):
     sizes : sequence of int
         Inputs, hidden layers, outputs: at least two numbers.
     activation : str or sequence of str, default "relu"
-        One name for all hidden layers, or one per hidden layer: identity, relu, leaky_relu (slope 0.01), elu (alpha 1), gelu
-        (exact), silu, softplus, tanh, sigmoid, impulse (1 at 0, else 0), heaviside (1 for z >= 0).
+        One name for all hidden layers, or one per hidden layer: identity, relu, leaky_relu (slope 0.01), elu (alpha 1),
+        gelu (exact), silu, softplus, tanh, sigmoid, impulse (1 at 0, else 0), heaviside (1 for z >= 0).
     loss : str, default "softmax_cross_entropy"
         Or "binary_cross_entropy" (from logits), or "squared_error" (1/2 |z - y|^2).
     output_activation : str, default "identity"
@@ -28,8 +27,8 @@ class MLP(BaseMLP):
     bias : bool, default True
     dtype : "float32" or "float64", default "float32"
     seed : int, default 0
-        Decides the initial weights (He uniform for relu, leaky_relu, elu, gelu, silu, Glorot uniform otherwise, biases 0) and
-        the order of the rows in each epoch.
+        Decides the initial weights (He uniform for relu, leaky_relu, elu, gelu, silu, Glorot uniform otherwise, biases
+        0) and the order of the rows in each epoch.
 
     Attributes
     ----------
@@ -67,15 +66,8 @@ class MLP(BaseMLP):
         dtype: DTypeLike = "float32",
         seed: int = 0,
     ) -> None:
-        if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) < 2:
-            raise ValueError(f"sizes is {sizes!r}; it must be at least two numbers: inputs, hidden layers, outputs")
-        hidden = len(sizes) - 2
-        if isinstance(activation, str):
-            activations = [check_name(activation, ACTIVATIONS, "activation")] * hidden
-        else:
-            activations = list(activation)
-        if len(activations) != hidden:
-            raise ValueError(f"activation is {activation!r}; it must be one name, or one per hidden layer ({hidden} here)")
+        sizes = check_sizes(sizes, "inputs, hidden layers, outputs")
+        activations = per_layer(activation, len(sizes) - 2, "hidden")
         super().__init__(sizes, activations, loss, output_activation, bias, dtype, seed)
 
     def _inputs(self, X: Any, name: str = "X") -> tuple[tuple[NDArray[Any], ...], bool]:
@@ -92,8 +84,8 @@ class MLP(BaseMLP):
         Returns
         -------
         ndarray
-            softmax_cross_entropy: int64 classes (B,). binary_cross_entropy: int64 0 or 1 (B, O), by z > 0. squared_error:
-            the outputs (B, O). One row gives its entry alone.
+            softmax_cross_entropy: int64 classes (B,). binary_cross_entropy: int64 0 or 1 (B, O), by z > 0.
+            squared_error: the outputs (B, O). One row gives its entry alone.
 
         Raises
         ------

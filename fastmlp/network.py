@@ -1,7 +1,7 @@
 """What every network shares: building and initialising, the loop over epochs, gradients and updates. Thin.
 
-Arithmetic is in C, memory and the calls into C in _engine.pyx, checks of arrays in _arrays.py; what inputs look like and what
-outputs mean is said by mlp.py and siamese.py.
+Arithmetic is in C, memory and the calls into C in _engine.pyx, checks of arrays in _arrays.py; what inputs look like
+and what outputs mean is said by mlp.py and siamese.py.
 """
 
 import sys
@@ -23,6 +23,22 @@ Optimizer = SGD | Adam
 Gradients = list[tuple[NDArray[Any], NDArray[Any] | None]]
 
 
+def per_layer(activation: object, layers: int, which: str) -> tuple[str, ...]:
+    """One name for each of so many layers, from one for all or one for each."""
+    if isinstance(activation, str):
+        return (check_name(activation, ACTIVATIONS, "activation"),) * layers
+    if not isinstance(activation, Sequence) or len(activation) != layers:
+        raise ValueError(f"activation is {activation!r}; it must be one name, or one per {which} layer ({layers} here)")
+    return tuple(check_name(name, ACTIVATIONS, "activation") for name in activation)
+
+
+def check_sizes(sizes: Sequence[int], what: str) -> tuple[int, ...]:
+    """sizes as a tuple of at least two positive numbers."""
+    if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) < 2:
+        raise ValueError(f"sizes is {sizes!r}; it must be at least two numbers: {what}")
+    return tuple(check_whole(size, f"sizes[{i}]", 1, 2**31 - 1) for i, size in enumerate(sizes))
+
+
 class BaseMLP(Network):
     """What MLP and SiameseMLP share: building, the loop of fit, optimizers, views.
 
@@ -31,8 +47,8 @@ class BaseMLP(Network):
 
     def __init__(
         self,
-        sizes: Sequence[int],
-        activations: Sequence[str],
+        sizes: tuple[int, ...],
+        activations: tuple[str, ...],
         loss: str,
         output_activation: str,
         bias: bool,
@@ -40,8 +56,8 @@ class BaseMLP(Network):
         seed: int,
         siamese: bool = False,
     ) -> None:
-        self.sizes = tuple(check_whole(size, f"sizes[{i}]", 1, 2**31 - 1) for i, size in enumerate(sizes))
-        self.activations = tuple(check_name(name, ACTIVATIONS, "activation") for name in activations)
+        self.sizes = sizes
+        self.activations = activations
         self.output_activation = check_name(output_activation, ACTIVATIONS, "output_activation")
         self.loss = check_name(loss, LOSSES, "loss")
         if self.loss == "softmax_cross_entropy" and self.sizes[-1] == 1:
@@ -116,6 +132,23 @@ class BaseMLP(Network):
             _arrays.probabilities(targets)
         return inputs, targets
 
+    def _validation_data(self, data: tuple[Any, ArrayLike]) -> tuple[tuple[NDArray[Any], ...], NDArray[Any]]:
+        if not isinstance(data, tuple | list) or len(data) != 2:
+            raise ValueError(f"validation_data is a {type(data).__name__}; it must be a pair (X, y)")
+        inputs, one_row = self._inputs(data[0], "validation_data[0]")
+        targets = self._targets(data[1], inputs, one_row, "validation_data[1]")
+        if not len(targets):
+            raise ValueError(f"validation_data[0] has shape {inputs[0].shape}; it must have at least one row")
+        return inputs, targets
+
+    def _refuse_not_finite(self, inputs: tuple[NDArray[Any], ...], targets: NDArray[Any]) -> None:
+        if len(targets) >= 2**32:
+            raise ValueError(f"X has {len(targets)} rows; fit takes less than 2**32")
+        for rows in inputs:
+            _arrays.finite(rows, "X")
+        if targets.dtype.kind == "f":
+            _arrays.finite(targets, "y")
+
     # ---- training ----
 
     def fit(
@@ -162,7 +195,7 @@ class BaseMLP(Network):
         ValueError, TypeError
             For shapes, types or values that do not fit, or numbers that are not finite; nothing has changed.
         FloatingPointError
-            If the loss of a step is not finite: the message names epoch and step, which leaves no trace in the parameters.
+            If the loss of a step is not finite: the message names epoch and step, which has changed nothing.
 
         Examples
         --------
@@ -176,16 +209,8 @@ class BaseMLP(Network):
         epochs = check_whole(epochs, "epochs", 0, 2**32 - 1 - self.epochs_done)
         batch_size = check_whole(batch_size, "batch_size", 1, sys.maxsize)
         inputs, targets = self._training_data(X, y)
-        if len(targets) >= 2**32:
-            raise ValueError(f"X has {len(targets)} rows; fit takes less than 2**32")
-        for rows in inputs:
-            _arrays.finite(rows, "X")
-        if targets.dtype.kind == "f":
-            _arrays.finite(targets, "y")
-        validation = None
-        if validation_data is not None:
-            val_X, one_row = self._inputs(validation_data[0], "validation_data[0]")
-            validation = val_X, self._targets(validation_data[1], val_X, one_row, "validation_data[1]")
+        self._refuse_not_finite(inputs, targets)
+        validation = None if validation_data is None else self._validation_data(validation_data)
         history = History()
         self._acquire()
         try:
@@ -196,8 +221,8 @@ class BaseMLP(Network):
                     loss = self._train(inputs, targets, order, batch_size, optimizer, threads)
                 except FloatingPointError as error:
                     raise FloatingPointError(
-                        f"the loss is not finite in epoch {epoch + 1}, step {error.args[0] + 1}; that step changed nothing. "
-                        "Lower the learning rate, or scale the inputs"
+                        f"the loss is not finite in epoch {epoch + 1}, step {error.args[0] + 1}; that step changed "
+                        "nothing. Lower the learning rate, or scale the inputs"
                     ) from None
                 self.epochs_done += 1
                 history.seconds.append(perf_counter() - start)
@@ -298,7 +323,7 @@ class BaseMLP(Network):
         inputs, targets = self._training_data(X, y)
         self._acquire()
         try:
-            loss = self._train(inputs, targets, None, len(targets), None)
+            loss = self._gradient(inputs, targets)
         finally:
             self._release()
         return loss, list(self._gradient_views)

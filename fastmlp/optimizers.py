@@ -5,8 +5,7 @@ from typing import ClassVar
 
 
 def _check(name: str, value: object, low: float, high: float, what: str) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) or hasattr(value, "__float__")
-    if not good or isinstance(value, str | bytes) or not low <= float(value) < high:  # type: ignore[arg-type]
+    if isinstance(value, bool) or not hasattr(value, "__float__") or not low <= float(value) < high:
         raise ValueError(f"{name} is {value!r}; it must be {what}")
 
 
@@ -52,6 +51,8 @@ class SGD:
     def __post_init__(self) -> None:
         _check("learning_rate", self.learning_rate, *_POSITIVE)
         _check("momentum", self.momentum, *_FRACTION)
+        if not isinstance(self.nesterov, bool):
+            raise ValueError(f"nesterov is {self.nesterov!r}; it must be True or False")
         _check("weight_decay", self.weight_decay, *_NOT_NEGATIVE)
 
 
@@ -60,8 +61,8 @@ class Adam:
     """Adam, in the form of Algorithm 1's efficient variant (Kingma & Ba 2015), with weight decay as an L2 penalty.
 
     ``g <- g + weight_decay W``, ``m <- beta1 m + (1 - beta1) g``, ``v <- beta2 v + (1 - beta2) g^2``, then with
-    ``m_hat = m / (1 - beta1^t)`` and ``v_hat = v / (1 - beta2^t)``: ``W <- W - learning_rate m_hat / (sqrt(v_hat) + epsilon)``.
-    Biases are not decayed.
+    ``m_hat = m / (1 - beta1^t)`` and ``v_hat = v / (1 - beta2^t)``:
+    ``W <- W - learning_rate m_hat / (sqrt(v_hat) + epsilon)``. Biases are not decayed.
 
     Parameters
     ----------

@@ -1,24 +1,29 @@
 """Between a table and a network: encode the target, standardise inputs and values, keep how it was done in the model.
 
-Refuses metadata that do not fit their network, so that a model edited by hand fails with a message and not with nonsense.
+Refuses metadata that do not fit their network, so that a model edited by hand fails with a message, not with nonsense.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastmlp.tables import TableError, number_of, shown
+from fastmlp import digits
+from fastmlp.network import BaseMLP
+from fastmlp.tables import Path, Table, TableError, number_of, read, refuse_not_finite, shown
 
 MAX_INTEGER_CLASSES = 20
 
 
-def encode_target(table, target, task=None):
+def encode_target(table: Table, target: str, task: str | None = None) -> tuple[str, list[str], NDArray[Any]]:
     """Turn the texts of the target column into what a network learns.
 
-    Classification is the default for texts, for true/false and for integers with at most 20 distinct values. Classes are
-    sorted: numbers by value, false before true, other texts by code point; cells of one value (1 and 1.0, True and true)
-    are one class, spelt as in its first row.
+    Classification is the default for texts, for true/false and for integers with at most 20 distinct values. Classes
+    are sorted: numbers by value, false before true, other texts by code point; cells of one value (1 and 1.0, True and
+    true) are one class, spelt as in its first row.
 
     Parameters
     ----------
@@ -52,14 +57,14 @@ def encode_target(table, target, task=None):
     return "classification", *_encode_classes(table, target, numbers)
 
 
-def _target_error(table, target, label, hint):
+def _target_error(table: Table, target: str, label: str, hint: str) -> TableError:
     line = table.lines[np.argmax(table.codes == table.labels.index(label))]
     return TableError(f"{table.path}, line {line}, column {target!r}: {shown(label)}; {hint}")
 
 
-def _encode_classes(table, target, numbers):
+def _encode_classes(table: Table, target: str, numbers: Sequence[Any]) -> tuple[list[str], NDArray[np.int64]]:
     truths = [{"false": False, "true": True}.get(label.lower()) for label in table.labels]
-    keys = next((keys for keys in (numbers, truths) if None not in keys), table.labels)
+    keys: Sequence[Any] = next((keys for keys in (numbers, truths) if None not in keys), table.labels)
     spelling = dict(zip(reversed(keys), reversed(table.labels), strict=True))  # the first spelling stays
     order = sorted(spelling)
     if len(order) == 1:
@@ -68,11 +73,11 @@ def _encode_classes(table, target, numbers):
     return [spelling[key] for key in order], np.array([place[key] for key in keys], np.int64)[table.codes]
 
 
-def mean_and_scale(X):
+def mean_and_scale(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each column of X (B, I), as float64 (I,); a constant column has scale 1."""
     low, high = X.min(axis=0), X.max(axis=0)
-    mean = np.clip(X.mean(axis=0), low, high)  # a constant column's mean is its value, whatever the sum rounds to
     with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.clip(X.mean(axis=0), low, high)  # a constant column's mean is its value, whatever the sum rounds to
         deviation = X - mean
         largest = np.abs(deviation).max(axis=0)
         unit = np.where(largest > 0, largest, 1.0)
@@ -89,27 +94,59 @@ class Preprocessing:
 
     task: str
     target: str
-    features: list
-    mean: list
-    scale: list
-    classes: list
+    features: list[str]
+    mean: list[float]
+    scale: list[float]
+    classes: list[str]
     target_mean: float = 0.0
     target_scale: float = 1.0
 
-    def inputs(self, table):
+    def inputs(self, table: Table) -> NDArray[np.float32]:
         """The network's inputs, float32 (B, I), from the cells of a table."""
         with np.errstate(over="ignore"):
             X = table.X - np.array(self.mean)
             X /= np.array(self.scale)
-            X = X.astype(np.float32)
-        if not np.isfinite(X).all():
-            row, column = np.argwhere(~np.isfinite(X))[0]
-            where = f"{table.path}, line {table.lines[row]}, column {table.features[column]!r}"
-            raise TableError(f"{where}: {table.X[row, column]} is too far from the values trained on")
-        return X
+            inputs: NDArray[np.float32] = X.astype(np.float32)
+        refuse_not_finite(table, inputs, "too far from the values trained on")
+        return inputs
 
 
-def preprocessing_of(net):
+class Data(NamedTuple):
+    """Rows to learn from, those of the numbers `train`, and to test on."""
+
+    recipe: Preprocessing
+    X: NDArray[np.float32]
+    y: NDArray[Any]
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def data_of_digits(seed: int) -> Data:
+    """The bundled digits; the model will take pixels from 0 to 16."""
+    X, y = digits.load()
+    mean, scale = [0.0] * X.shape[1], [float(digits.PIXEL_MAX)] * X.shape[1]
+    classes = [str(digit) for digit in range(10)]
+    recipe = Preprocessing("classification", "digit", list(digits.FEATURES), mean, scale, classes)
+    return Data(recipe, X, y, *digits.stratified_split(y, seed=seed))
+
+
+def data_of_table(path: Path, target: str, task: str | None, seed: int) -> Data:
+    """A CSV table; the statistics that standardise it are those of its training rows."""
+    table = read(path, target=target)
+    task, classes, y = encode_target(table, target, task)
+    train, test = digits.stratified_split(y if classes else np.zeros(len(y)), seed=seed)
+    if len(train) == 0 or len(test) == 0:
+        raise TableError(f"{path}: {len(y)} rows are too few to keep some for the test")
+    mean, scale = mean_and_scale(table.X[train])
+    recipe = Preprocessing(task, target, table.features, mean.tolist(), scale.tolist(), classes)
+    if not classes:
+        target_mean, target_scale = (float(number[0]) for number in mean_and_scale(y[train, None]))
+        recipe = replace(recipe, target_mean=target_mean, target_scale=target_scale)
+        y = (y - target_mean) / target_scale
+    return Data(recipe, recipe.inputs(table), y, train, test)
+
+
+def preprocessing_of(net: BaseMLP) -> Preprocessing:
     """The Preprocessing in `net.metadata`, checked against the network; TableError if there is none or it is broken."""
     known = Preprocessing.__dataclass_fields__
     found = net.metadata
@@ -129,7 +166,7 @@ def preprocessing_of(net):
     check.numbers("target_mean", [found["target_mean"]], 1)
     check.numbers("target_scale", [found["target_scale"]], 1, positive=True)
     loss = "softmax_cross_entropy" if is_class else "squared_error"
-    if getattr(net, "loss", None) != loss or (not is_class and outputs != 1):
+    if net.loss != loss or (not is_class and outputs != 1):
         raise TableError(f"a {found['task']} needs {loss} and one output a class or value; the model has {net.loss}")
     return Preprocessing(**found)
 
@@ -137,19 +174,19 @@ def preprocessing_of(net):
 class _Metadata:
     """Checks of single entries; each failure names the entry."""
 
-    def __init__(self, entries):
+    def __init__(self, entries: dict[str, Any]) -> None:
         self.entries = entries
 
-    def that(self, name, holds, wanted):
+    def that(self, name: str, holds: bool, wanted: str) -> None:
         if not holds:
             raise TableError(f"its metadata {name!r} are damaged; wanted {wanted}")
 
-    def texts(self, name, count):
+    def texts(self, name: str, count: int) -> None:
         texts = self.entries[name]
         good = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
         self.that(name, good and len(texts) == len(set(texts)) == count, f"{count} different texts")
 
-    def numbers(self, name, numbers, count, positive=False):
+    def numbers(self, name: str, numbers: Any, count: int, positive: bool = False) -> None:
         good = isinstance(numbers, list) and len(numbers) == count
         good = good and all(type(number) in (int, float) and -1e308 < number < 1e308 for number in numbers)
         self.that(name, good and (not positive or min(numbers) > 0), f"{count} finite numbers")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastmlp import _arrays, kernels
-from fastmlp.network import BaseMLP
+from fastmlp.network import BaseMLP, check_sizes, per_layer
 
 
 class SiameseMLP(BaseMLP):
@@ -50,13 +50,9 @@ class SiameseMLP(BaseMLP):
         dtype: DTypeLike = "float32",
         seed: int = 0,
     ) -> None:
-        if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) < 2:
-            raise ValueError(f"sizes is {sizes!r}; it must be at least two numbers: inputs and the encoder's layers")
-        layers = len(sizes) - 1
-        activations = [activation] * layers if isinstance(activation, str) else list(activation)
-        if len(activations) != layers:
-            raise ValueError(f"activation is {activation!r}; it must be one name, or one per encoder layer ({layers} here)")
-        super().__init__([*sizes, 1], activations, "binary_cross_entropy", "identity", bias, dtype, seed, siamese=True)
+        sizes = check_sizes(sizes, "inputs and the encoder's layers")
+        activations = per_layer(activation, len(sizes) - 1, "encoder")
+        super().__init__((*sizes, 1), activations, "binary_cross_entropy", "identity", bias, dtype, seed, siamese=True)
 
     def _inputs(self, X: Any, name: str = "X") -> tuple[tuple[NDArray[Any], ...], bool]:
         if not isinstance(X, tuple | list) or len(X) != 2:

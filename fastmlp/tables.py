@@ -7,9 +7,15 @@ file and the column. Nothing is imputed, one-hot encoded or skipped but blank li
 import array
 import csv
 import operator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
+Path = str | os.PathLike[str]
 
 
 class TableError(ValueError):
@@ -20,19 +26,28 @@ class TableError(ValueError):
 class Table:
     """Columns of a CSV file.
 
-    `X` (B, I) float64 holds the columns `features`, `lines` (B,) the line of the file at which each row ends. `codes` (B,)
-    numbers each row's target cell in `labels`, its distinct texts in order of appearance; both empty without a target.
+    `X` (B, I) float64 holds the columns `features`, `lines` (B,) the line of the file at which each row ends. `codes`
+    (B,) numbers each row's target cell in `labels`, its distinct texts in order of appearance; empty without target.
     """
 
-    path: str
-    features: list
-    X: np.ndarray
-    lines: np.ndarray
-    labels: list
-    codes: np.ndarray
+    path: Path
+    features: list[str]
+    X: NDArray[np.float64]
+    lines: NDArray[np.int64]
+    labels: list[str]
+    codes: NDArray[np.int64]
 
 
-def read(path, *, features=None, target=None):
+class _Reader(Protocol):
+    """What csv.reader returns."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
+
+
+def read(path: Path, *, features: Sequence[str] | None = None, target: str | None = None) -> Table:
     """Read numeric columns, and the texts of a target column, from a CSV file with a header row.
 
     Parameters
@@ -49,18 +64,17 @@ def read(path, *, features=None, target=None):
     TableError
         If the file is no such table; OSError if it cannot be opened.
     """
-    reader = None
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True, skipinitialspace=True)
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, strict=True, skipinitialspace=True)
+        try:
             return _read(path, reader, features, target)
-    except UnicodeDecodeError:
-        raise TableError(f"{path}: not UTF-8 text") from None
-    except csv.Error as error:
-        raise TableError(f"{path}, line {reader.line_num}: {error}") from None
+        except UnicodeDecodeError:
+            raise TableError(f"{path}: not UTF-8 text") from None
+        except csv.Error as error:
+            raise TableError(f"{path}, line {reader.line_num}: {error}") from None
 
 
-def _read(path, reader, features, target):
+def _read(path: Path, reader: _Reader, features: Sequence[str] | None, target: str | None) -> Table:
     header = _header(path, reader)
     wanted = list(features) if features is not None else [name for name in header if name != target]
     if not wanted:
@@ -69,7 +83,8 @@ def _read(path, reader, features, target):
     pick = _picker([places[name] for name in wanted])
     at = places[target] if target is not None else None
 
-    values, lines, codes, labels = array.array("d"), array.array("q"), array.array("q"), {}
+    values, lines, codes = array.array("d"), array.array("q"), array.array("q")
+    labels: dict[str, int] = {}
     for row in reader:
         if len(row) != len(header):
             if not row:
@@ -88,19 +103,19 @@ def _read(path, reader, features, target):
     if not lines:
         raise TableError(f"{path}: no rows below the header")
     X = np.frombuffer(values, np.float64).reshape(len(lines), len(wanted))
-    lines = np.frombuffer(lines, np.int64)
-    _check_finite(path, X, wanted, lines)
-    return Table(path, wanted, X, lines, list(labels), np.array(codes, np.int64))
+    table = Table(path, wanted, X, np.frombuffer(lines, np.int64), list(labels), np.array(codes, np.int64))
+    refuse_not_finite(table, X, "wanted a finite number")
+    return table
 
 
-def _header(path, reader):
+def _header(path: Path, reader: _Reader) -> list[str]:
     for row in reader:
         if row:
             return [name.strip() for name in row]
     raise TableError(f"{path}: empty file; wanted a header row and rows of numbers")
 
 
-def _places(path, header, wanted):
+def _places(path: Path, header: list[str], wanted: list[str]) -> dict[str, int]:
     """Where each column stands, having checked that those wanted can be told apart."""
     places = dict(zip(reversed(header), range(len(header) - 1, -1, -1), strict=True))
     for name in wanted:
@@ -116,14 +131,14 @@ def _places(path, header, wanted):
     return places
 
 
-def _picker(indices):
+def _picker(indices: list[int]) -> Callable[[list[str]], Any]:
     if len(indices) == 1:
         (index,) = indices
         return lambda row: (row[index],)
     return operator.itemgetter(*indices)
 
 
-def number_of(text):
+def number_of(text: str) -> int | float | None:
     """The number that a cell stands for, an int where it is written as one, or None."""
     if "_" in text:
         return None
@@ -135,20 +150,21 @@ def number_of(text):
         return number
 
 
-def _not_a_number(path, line, names, cells):
+def _not_a_number(path: Path, line: int, names: list[str], cells: Sequence[str]) -> TableError:
     name, cell = next((name, cell) for name, cell in zip(names, cells, strict=True) if number_of(cell) is None)
     return TableError(f"{path}, line {line}, column {name!r}: {shown(cell)}; wanted a number")
 
 
-def shown(cell):
+def shown(cell: str) -> str:
     if not cell.strip():
         return "an empty cell"
     return repr(cell) if len(cell) <= 40 else repr(cell[:37] + "...")
 
 
-def _check_finite(path, X, names, lines):
+def refuse_not_finite(table: Table, X: NDArray[Any], hint: str) -> None:
+    """TableError for the first cell of the table where X, computed from it or its own, is not finite."""
     finite = np.isfinite(X)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
-        where = f"{path}, line {lines[row]}, column {names[column]!r}"
-        raise TableError(f"{where}: {X[row, column]}; wanted a finite number")
+        where = f"{table.path}, line {table.lines[row]}, column {table.features[column]!r}"
+        raise TableError(f"{where}: {table.X[row, column]}; {hint}")

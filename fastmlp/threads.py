@@ -42,7 +42,7 @@ def _from_environment() -> int | None:
 
 
 def num_threads(threads: int | None = None) -> int:
-    """The number of threads to use at most: `threads`, else what set_num_threads, the environment or the machine says."""
+    """How many threads to use at most: `threads`, else what set_num_threads, the environment or the machine says."""
     global _chosen
     if threads is not None:
         return check_whole(threads, "threads", 1, MOST)

@@ -1,6 +1,7 @@
 """Run by test_isa.py once per ISA: every kernel and the training of several networks, each as a digest of its bits."""
 
 import hashlib
+import itertools
 import json
 
 import numpy as np
@@ -53,14 +54,11 @@ def specials(dtype):
 
 
 def products(digests, rng, dtype):
-    for B in SIZES:
-        for I in SIZES:
-            for O in SIZES:
-                X, W, b = values(rng, B, I, dtype=dtype), values(rng, O, I, dtype=dtype), values(rng, O, dtype=dtype)
-                digests.add(f"matmul {dtype}", kernels.matmul(X, W, b), kernels.matmul(X, W))
-                digests.add(f"outer_gradient {dtype}", *kernels.outer_gradient(values(rng, B, O, dtype=dtype), X))
-                if B == 1:
-                    digests.add(f"matvec {dtype}", kernels.matvec(W, X[0], b), kernels.matvec(W, X[0], None, "relu"))
+    for rows, inputs, outputs in itertools.product(SIZES, SIZES, SIZES):
+        X, W, b = (values(rng, *s, dtype=dtype) for s in ((rows, inputs), (outputs, inputs), (outputs,)))
+        digests.add(f"matmul {dtype}", kernels.matmul(X, W, b), kernels.matmul(X, W))
+        digests.add(f"outer_gradient {dtype}", *kernels.outer_gradient(values(rng, rows, outputs, dtype=dtype), X))
+        digests.add(f"matvec {dtype}", kernels.matvec(W, X[0], b), kernels.matvec(W, X[0], None, "relu"))
     X, W, b = values(rng, 33, 17, dtype=dtype), values(rng, 97, 17, dtype=dtype), values(rng, 97, dtype=dtype)
     for activation in ACTIVATIONS:
         digests.add(f"matmul {activation} {dtype}", kernels.matmul(X, W, b, activation))
@@ -92,12 +90,10 @@ def losses(digests, rng, dtype):
 
 def trained(digests, name, net, X, y, optimizer, rng):
     history = net.fit(X, y, epochs=10, batch_size=13, optimizer=optimizer)
-    inputs = X[0] if isinstance(X, tuple) else X
-    digests.add(
-        name, net.params, net.grads, history.loss, net(X), net.predict_proba(X) if net.loss != "squared_error" else 0
-    )
-    outputs = () if isinstance(net, SiameseMLP) else (net.sizes[-1],)
-    digests.add(name, net.backward(X, rng.normal(size=(len(inputs), *outputs)).astype(net.dtype)), net.grads)
+    digests.add(name, net.params, net.grads, history.loss, net(X))
+    if net.loss != "squared_error":
+        digests.add(name, net.predict_proba(X))
+    digests.add(name, net.backward(X, rng.normal(size=net(X).shape)), net.grads)
 
 
 def networks(digests, rng, dtype):

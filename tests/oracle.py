@@ -6,6 +6,7 @@ Independent of the C core: the products' chains of roundings are redone here in 
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 ACTIVATIONS = (  # in the order of the C enum; the last two have no derivative
     "identity",
@@ -142,7 +143,7 @@ def philox4x32(counter, key):
 
 
 def draws(seed, n, index, stream):
-    """n 64-bit numbers (as Python integers): number i is half i % 2 of block i // 2. Stream 0: weights, 1: orders."""
+    """n integers of 64 bits: number i is half i % 2 of block i // 2. Streams: 0 weights, 1 orders."""
     block = np.arange((n + 1) // 2, dtype=np.uint64)
     counter = np.stack(
         [block & 0xFFFFFFFF, block >> 32, np.full_like(block, index), np.full_like(block, stream)], axis=-1
@@ -157,9 +158,27 @@ def uniform(n, limit, seed, layer):
 
 
 def permutation(n, seed, epoch):
-    """The order of an epoch's rows: Fisher-Yates from the end, place i swapped with place floor(draw (i + 1) / 2^64)."""
+    """The order of an epoch: Fisher-Yates from the end, place i swapped with place floor(draw (i + 1) / 2^64)."""
     order, draw = list(range(n)), draws(seed, n, epoch, 1)
     for i in reversed(range(1, n)):
         other = draw[i] * (i + 1) >> 64
         order[i], order[other] = order[other], order[i]
     return np.array(order)
+
+
+def refused(net, call, error, match):
+    """The call raises the error and leaves the network as it was."""
+    before, state = net.params.copy(), repr(net.optimizer_state())
+    with pytest.raises(error, match=match):
+        call()
+    assert same(net.params, before)
+    assert repr(net.optimizer_state()) == state
+
+
+def attempt(call, errors=(ValueError, TypeError)):
+    """The error with which a call refuses, or None if it went through."""
+    try:
+        call()
+    except errors as error:
+        return error
+    return None

@@ -14,6 +14,7 @@ import pytest
 
 import fastmlp
 from fastmlp import digits
+from fastmlp.preprocessing import preprocessing_of
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(fastmlp.__file__)), "PYTHONWARNINGS": "error"}
 
@@ -108,7 +109,8 @@ def test_a_model_of_the_digits_predicts_pixels(run, tmp_path):
 
 
 def test_classes_of_ones_own(run, tmp_path, table):
-    lines = run("train", table, "--target", "kind", "--hidden", "16,8", "--epochs", 200, "--batch-size", 10).stdout.splitlines()
+    arguments = ["train", table, "--target", "kind", "--hidden", "16,8", "--epochs", 200, "--batch-size", 10]
+    lines = run(*arguments).stdout.splitlines()
     assert lines[-1] == "test accuracy: 100.0 %"  # classes 20 standard deviations apart
     net = fastmlp.load(tmp_path / "model.npz")
     assert net.sizes == (3, 16, 8, 3)
@@ -174,7 +176,7 @@ def test_the_same_seed_makes_the_same_file(run, tmp_path, table):
 def test_info_names_what_a_user_needs(run, table):
     run("train", table, "--target", "kind", "--hidden", "5", "--epochs", 2, "--learning-rate", "0.025")
     shown = run("info", "model.npz").stdout
-    for wanted in ("3-5-3", "38 parameters", "float32", "relu", "2 epochs", "learning_rate=0.025", "classification", "'kind'"):
+    for wanted in ("3-5-3", "38 parameters", "float32", "relu", "2 epochs", "learning_rate=0.025", "target     kind"):
         assert wanted in shown
     assert "width, petal, constant" in shown
     assert "rosa, wild" in shown
@@ -248,7 +250,7 @@ def test_bad_tables_are_told_apart(refused, tmp_path, table, run):
         "width,petal,kind\n1,2,a\n3,4,b\n": "no column 'constant'",
         "width,petal,constant,kind\n1,2,3,a\n1,two,3,a\n": "line 3, column 'petal': 'two'",
         "width,petal,constant,kind\n1,2,3,a\n1,,3,a\n": "line 3, column 'petal': an empty cell",
-        "width,petal,constant,kind\n1,1e39,3,a\n": "line 2, column 'petal': 1e+39 is too far",
+        "width,petal,constant,kind\n1,1e39,3,a\n": "line 2, column 'petal': 1e+39; too far",
     }
     for number, (content, message) in enumerate(bad.items()):
         path = tmp_path / f"{number}.csv"
@@ -263,8 +265,10 @@ def test_bad_tables_are_told_apart(refused, tmp_path, table, run):
         refused(message, "train", path.name, "--target", "y")
 
 
-def test_a_training_that_diverges_is_an_error(refused, table):
-    refused("not finite", "train", table, "--target", "kind", "--learning-rate", "1e30")
+def test_a_training_that_diverges_is_an_error(run, tmp_path, table):
+    done = run("train", table, "--target", "kind", "--learning-rate", "1e30", status=2)
+    assert re.fullmatch(r"fastmlp: error: the loss is not finite in epoch \d+, step \d+; .+\n", done.stderr)
+    assert os.listdir(tmp_path) == [table]
 
 
 def test_a_model_edited_by_hand_is_an_error(refused, tmp_path, table, run):
@@ -282,7 +286,7 @@ def test_a_model_edited_by_hand_is_an_error(refused, tmp_path, table, run):
             net.save(tmp_path / "edited.npz")
             assert fastmlp.load(tmp_path / "edited.npz").metadata == net.metadata
             with pytest.raises(ValueError, match=rf"{name}|task|needs"):
-                fastmlp.preprocessing.preprocessing_of(net)
+                preprocessing_of(net)
     refused("edited.npz: its metadata", "predict", "edited.npz", table)
     net.metadata = {"surplus": 1}
     net.save(tmp_path / "edited.npz")

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import oracle
 import pytest
-from fastmlp._core import permutation
 from oracle import ACTIVATIONS
 
 from fastmlp import MLP
+from fastmlp._core import permutation
 
 HE = ("relu", "leaky_relu", "elu", "gelu", "silu")
 

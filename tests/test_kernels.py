@@ -18,28 +18,30 @@ def draw(rng, *shape, dtype):
     return np.where(rng.random(shape) < 0.1, 0, a).astype(dtype)
 
 
-@hypothesis.given(B=sizes, I=sizes, O=sizes, bias=st.booleans(), double=st.booleans(), seed=st.integers(0, 999))
-def test_products_equal_the_reference_within_their_rounding_errors(B, I, O, bias, double, seed):
+@hypothesis.given(
+    rows=sizes, inputs=sizes, outputs=sizes, bias=st.booleans(), double=st.booleans(), seed=st.integers(0, 999)
+)
+def test_products_equal_the_reference_within_their_rounding_errors(rows, inputs, outputs, bias, double, seed):
     dtype = np.dtype(np.float64 if double else np.float32)
     rng = np.random.default_rng(seed)
-    X, W, b = (draw(rng, *shape, dtype=dtype) for shape in ((B, I), (O, I), (O,)))
+    X, W, b = (draw(rng, *shape, dtype=dtype) for shape in ((rows, inputs), (outputs, inputs), (outputs,)))
     b = b if bias else None
     # the reference rounds too, which only shows where it has no more bits than the kernel
     bound = oracle.product_bound(X, W.T, b) * (2 if double else 1)
     assert np.all(np.abs(kernels.matmul(X, W, b) - reference.matmul(X, W, b)) <= bound)
     assert np.all(np.abs(kernels.matvec(W, X[0], b) - reference.matvec(W, X[0], b)) <= bound[0])
 
-    dz = draw(rng, B, O, dtype=dtype)
+    dz = draw(rng, rows, outputs, dtype=dtype)
     dW, db = kernels.outer_gradient(dz, X)
     expected_dW, expected_db = reference.outer_gradient(dz, X)
     factor = 2 if double else 1
     assert np.all(np.abs(dW - expected_dW) <= oracle.product_bound(dz.T, X) * factor)
-    assert np.all(np.abs(db - expected_db) <= oracle.product_bound(dz.T, np.ones((B, 1), dtype))[:, 0] * factor)
+    assert np.all(np.abs(db - expected_db) <= oracle.product_bound(dz.T, np.ones((rows, 1), dtype))[:, 0] * factor)
 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
-    ("B", "I", "O"),
+    ("rows", "inputs", "outputs"),
     [
         (1, 1, 1),
         (1, 65, 97),
@@ -52,25 +54,31 @@ def test_products_equal_the_reference_within_their_rounding_errors(B, I, O, bias
         (31, 17, 63),
     ],
 )
-def test_products_in_float32_are_ascending_chains_of_fma(rng, B, I, O, bias):
-    X, W, b, dz = (draw(rng, *shape, dtype=np.float32) for shape in ((B, I), (O, I), (O,), (B, O)))
+def test_products_in_float32_are_ascending_chains_of_fma(rng, rows, inputs, outputs, bias):
+    X, W, b, dz = (
+        draw(rng, *shape, dtype=np.float32)
+        for shape in ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
+    )
     b = b if bias else None
     Y = oracle.product(X, W.T, b)
     assert oracle.same(kernels.matmul(X, W, b), Y)
     assert oracle.same(kernels.matvec(W, X[-1], b), Y[-1])
     dW, db = kernels.outer_gradient(dz, X)
     assert oracle.same(dW, oracle.product(dz.T, X))
-    assert oracle.same(db, oracle.product(dz.T, np.ones((B, 1), np.float32))[:, 0])
+    assert oracle.same(db, oracle.product(dz.T, np.ones((rows, 1), np.float32))[:, 0])
 
 
-@pytest.mark.parametrize(("B", "I", "O"), [(1, 1, 1), (1, 17, 3), (3, 7, 5), (2, 5, 17), (9, 3, 2)])
-def test_products_in_float64_are_ascending_chains_of_fma(rng, B, I, O):
-    X, W, b, dz = (draw(rng, *shape, dtype=np.float64) for shape in ((B, I), (O, I), (O,), (B, O)))
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1, 1), (1, 17, 3), (3, 7, 5), (2, 5, 17), (9, 3, 2)])
+def test_products_in_float64_are_ascending_chains_of_fma(rng, rows, inputs, outputs):
+    X, W, b, dz = (
+        draw(rng, *shape, dtype=np.float64)
+        for shape in ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
+    )
     assert oracle.same(kernels.matmul(X, W, b), oracle.product(X, W.T, b))
     assert oracle.same(kernels.matvec(W, X[0], b), oracle.product(X, W.T, b)[0])
     dW, db = kernels.outer_gradient(dz, X)
     assert oracle.same(dW, oracle.product(dz.T, X))
-    assert oracle.same(db, oracle.product(dz.T, np.ones((B, 1)))[:, 0])
+    assert oracle.same(db, oracle.product(dz.T, np.ones((rows, 1)))[:, 0])
 
 
 def test_sums_ascend_and_biases_come_last():

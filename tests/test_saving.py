@@ -1,21 +1,19 @@
-"""A saved network comes back in every bit and setting; a damaged or hostile file is a FormatError; a failed save changes nothing."""
+"""A saved network comes back in every bit and setting; a save that fails changes nothing."""
 
-import io
 import json
 import os
-import pickle
 import stat
 import struct
 import subprocess
 import sys
-import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
+from saved import facts
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, AdamW, FormatError, SiameseMLP, handmade, load
+from fastmlp import MLP, SGD, Adam, AdamW, SiameseMLP, handmade, load
 
 ARCHITECTURES = {
     "deep": lambda **kw: MLP([3, 17, 16, 5, 2], activation=["relu", "tanh", "gelu"], seed=2**64 - 1, **kw),
@@ -24,15 +22,6 @@ ARCHITECTURES = {
     "binary": lambda **kw: MLP([4, 3, 3], loss="binary_cross_entropy", output_activation="sigmoid", **kw),
     "siamese": lambda **kw: SiameseMLP([5, 31, 4], activation=["elu", "relu"], seed=3, **kw),
 }
-
-
-def facts(net):
-    """Everything that a network is, comparable by ==."""
-    state = net.optimizer_state()
-    names = ("sizes", "activations", "output_activation", "loss", "bias", "dtype", "seed", "epochs_done", "metadata")
-    tensors = [array.tobytes() for pair in zip(net.weights, net.biases, strict=True) for array in pair if array is not None]
-    slots = [slot.tobytes() for slot in state.pop("slots")]
-    return type(net), [getattr(net, name) for name in names], tensors, state, slots
 
 
 def data_for(net, rng, rows=40):
@@ -53,7 +42,7 @@ def test_every_bit_and_setting_comes_back(tmp_path, rng, name, dtype, bias):
     special = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, np.finfo(dtype).smallest_subnormal], dtype)
     count = min(len(special), net.weights[0].size)
     net.weights[0].flat[:count] = special[:count]
-    net.metadata = {"names": ["ä", "\ud800", ""], "x": {"pi": 0.1 + 0.2, "big": 10**30, "small": 5e-324}, "none": [None, True]}
+    net.metadata = {"names": ["ä", "\ud800", ""], "x": {"a": 0.1 + 0.2, "b": 10**30, "c": 5e-324}, "none": [None, True]}
     net.save(tmp_path / "net.npz")
     assert facts(load(tmp_path / "net.npz")) == facts(net)
 
@@ -110,7 +99,7 @@ def test_equal_networks_make_equal_files(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-# Damaged files
+# Saves that fail
 
 
 @pytest.fixture
@@ -121,270 +110,6 @@ def saved(tmp_path):
     net.metadata = {"a": [1.5, "b"]}
     net.save(tmp_path / "net.npz")
     return net, tmp_path / "net.npz"
-
-
-def refused(path, data, message=""):
-    path.write_bytes(data)
-    with pytest.raises(FormatError) as caught:
-        load(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert message in str(caught.value)
-    assert len(str(caught.value)) < 1000
-    assert "\n" not in str(caught.value)
-
-
-def test_truncated_anywhere(saved):
-    net, path = saved
-    data = path.read_bytes()
-    for length in range(len(data)):
-        refused(path, data[:length])
-
-
-def test_any_single_bit_changed(saved):
-    net, path = saved
-    data, known, refusals = path.read_bytes(), facts(net), 0
-    for at in range(len(data)):
-        for bit in range(8):
-            changed = bytearray(data)
-            changed[at] ^= 1 << bit
-            path.write_bytes(changed)
-            try:
-                assert facts(load(path)) == known
-            except FormatError:
-                refusals += 1
-    # What may change unnoticed says nothing about the network: dates, versions and rights of the 5 members (7 bytes in a
-    # local header; 7 and the 10 of disk and attributes and "made by" in the directory), and the disk numbers at the end.
-    assert refusals >= 8 * (len(data) - 5 * (7 + 17) - 4)
-
-
-def test_bytes_before_between_and_behind(saved):
-    net, path = saved
-    data = path.read_bytes()
-    refused(path, b"\0" + data)
-    refused(path, data + b"\0")
-    refused(path, data + data)
-    second = data.index(b"PK\3\4", 1)
-    refused(path, data[:second] + b"\0" + data[second:])
-    directory = data.index(b"PK\1\2")
-    refused(path, data[:directory] + bytes(76) + data[directory:])
-    refused(path, data[:-22] + bytes(76) + data[-22:-2] + b"\0\1", "directory")
-    refused(path, data[:-2] + b"\1\0!")  # a comment
-
-
-def npy(array, version=None, **kw):
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.asarray(array), version, **kw)
-    return file.getvalue()
-
-
-def zipped(members, compression=zipfile.ZIP_STORED):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
-@pytest.fixture
-def members(saved):
-    with zipfile.ZipFile(saved[1]) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def test_a_file_zipped_anew_loads(saved, members):
-    """So that what the next tests change is what makes those files bad."""
-    net, path = saved
-    path.write_bytes(zipped(members.items()))
-    assert facts(load(path)) == facts(net)
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_other_members_than_the_header_implies(saved, members):
-    net, path = saved
-    weight = "layers.0.weight.npy"
-    rows = list(members.items())
-    refused(path, zipped([*rows, ("extra.npy", npy([1.0]))]), "member")
-    refused(path, zipped([*rows, rows[1]]))
-    refused(path, zipped([*rows[:2], rows[1], *rows[2:]]), "layers.0.bias.npy")
-    refused(path, zipped([row for row in rows if row[0] != weight]), f"wanted '{weight}'")
-    refused(path, zipped(rows[::-1]), "wanted 'header.npy'")
-    refused(path, zipped(rows[1:]), "wanted 'header.npy'")
-    refused(path, zipped([(name.replace("bias", "baas"), content) for name, content in rows]), "wanted 'layers.0.bias.npy'")
-    refused(path, zipped(rows, zipfile.ZIP_DEFLATED), "uncompressed")
-    refused(path, zipped([*rows, *((f"more.{i}.npy", b"") for i in range(100_000))]))
-    refused(path, zipped([]))
-
-
-@pytest.mark.filterwarnings("ignore:Stored array in format")
-@pytest.mark.parametrize(
-    "tensor",
-    [
-        npy(np.zeros((1, 2), "f4")),
-        npy(np.zeros((2, 2), "f4")),
-        npy(np.zeros(2, "f4")),
-        npy(np.zeros((2, 1), "f8")),
-        npy(np.zeros((2, 1), ">f4")),
-        npy(np.zeros((2, 1), "i4")),
-        npy(np.zeros((2, 1), "f4"), (2, 0)),
-        npy(np.zeros((2, 1), "f4")) + b"\0",
-        npy(np.zeros((2, 1), "f4"))[:-1],
-        npy(np.zeros((2, 1), "f4")).replace(b"(2, 1)", b"(2,-1)"),
-        npy(np.zeros((2, 1), "f4")).replace(b"(2, 1), }                    ", b"(2, 4611686018427387905), }  "),
-        npy(np.zeros((2, 1), "f4")).replace(b"False", b"True "),
-        npy(np.array([[None], [None]]), allow_pickle=True),
-        b"",
-        b"\x93NUMPY",
-        b"\x93NUMPY\x01\x00\xff\xff",
-    ],
-)
-def test_a_tensor_of_another_shape_type_or_format(saved, members, tensor):
-    members["layers.0.weight.npy"] = tensor
-    refused(saved[1], zipped(members.items()))
-
-
-def changed_header(members, **changes):
-    header = json.loads(members["header.npy"][128:])
-    header |= changes
-    return {**members, "header.npy": npy(np.frombuffer(json.dumps(header).encode(), np.uint8))}
-
-
-def test_headers_that_describe_no_network(saved, members):
-    net, path = saved
-    optimizer = json.loads(members["header.npy"][128:])["optimizer"]
-    path.write_bytes(zipped(changed_header(members).items()))
-    assert facts(load(path)) == facts(net)
-    bad = [
-        ({"format": "other"}, "not a model of fastmlp"),
-        ({"version": 2}, "format version 2; this fastmlp reads version 1"),
-        ({"version": None}, "format version None"),
-        ({"version": "9" * 500}, "format version 999"),
-        ({"kind": "Net"}, "kind 'Net'"),
-        ({"kind": "SiameseMLP"}, ""),
-        ({"surplus": 1}, "surplus"),
-        ({"sizes": [1, True]}, "True"),
-        ({"sizes": [1, 2.0]}, "2.0"),
-        ({"sizes": [1, 0]}, "0"),
-        ({"sizes": [1, -2]}, "-2"),
-        ({"sizes": []}, "sizes"),
-        ({"sizes": "12"}, "sizes"),
-        ({"sizes": [2, 1]}, ""),
-        ({"sizes": [2**31, 2]}, "bytes"),
-        ({"sizes": [2**32, 2**32]}, "bytes"),
-        ({"sizes": [2**63, 2**63, 2]}, "bytes"),
-        ({"sizes": [10**4000, 2]}, "bytes"),
-        ({"sizes": [1] * 100_000}, "bytes"),
-        ({"activations": ["relu"]}, "activation"),
-        ({"activations": None}, "activations"),
-        ({"output_activation": "none"}, "output_activation"),
-        ({"loss": "hinge"}, "loss"),
-        ({"loss": ["squared_error"]}, "loss"),
-        ({"bias": 1}, "bias"),
-        ({"bias": False}, "wanted 'optimizer.velocity.layers.0.weight.npy'"),
-        ({"dtype": "float16"}, "float16"),
-        ({"dtype": "float64"}, ""),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**64}, "seed"),
-        ({"seed": True}, "seed"),
-        ({"epochs_done": -1}, "epochs_done"),
-        ({"epochs_done": 2**32}, "epochs_done"),
-        ({"metadata": []}, "metadata"),
-        ({"optimizer": None}, ""),
-        ({"optimizer": {}}, "optimizer"),
-        ({"optimizer": optimizer | {"kind": "Lion"}}, "Lion"),
-        ({"optimizer": optimizer | {"kind": "Adam"}}, "settings"),
-        ({"optimizer": optimizer | {"settings": {}}}, "settings"),
-        ({"optimizer": optimizer | {"settings": optimizer["settings"] | {"learning_rate": -1.0}}}, "learning_rate"),
-        ({"optimizer": optimizer | {"settings": optimizer["settings"] | {"nesterov": "no"}}}, "nesterov"),
-        ({"optimizer": optimizer | {"steps": -1}}, "steps"),
-        ({"optimizer": optimizer | {"steps": 2**64}}, "optimizer"),
-        ({"optimizer": optimizer | {"beta_powers": [1.0]}}, "beta_powers"),
-        ({"optimizer": optimizer | {"beta_powers": [1.0, 1.5]}}, "beta_powers"),
-    ]
-    for changes, message in bad:
-        refused(path, zipped(changed_header(members, **changes).items()), message)
-    missing = json.loads(members["header.npy"][128:])
-    for name in list(missing):
-        rest = json.dumps({key: value for key, value in missing.items() if key != name}).encode()
-        refused(path, zipped({**members, "header.npy": npy(np.frombuffer(rest, np.uint8))}.items()))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b'"fastmlp"',
-        b"\xff{}",
-        "{}".encode("utf-16"),
-        b'{"format": "fastmlp", "format": "fastmlp"}',
-        b'{"format": NaN}',
-        b'{"format": 1e999}',
-        b'{"format": -Infinity}',
-        b"[" * 1_000_000,
-        b'{"a":' * 100_000,
-        b"9" * 10_000,
-        b" " * 5_000_000,
-    ],
-    ids=lambda text: repr(text[:20]),
-)
-def test_headers_that_are_no_json(saved, members, text):
-    members["header.npy"] = npy(np.frombuffer(text, np.uint8))
-    refused(saved[1], zipped(members.items()))
-
-
-def test_a_key_that_occurs_twice_or_is_not_finite_deep_inside(saved, members):
-    text = members["header.npy"][128:].decode()
-    for bad in ('{"a": 1, "a": 1}', '{"a": [NaN]}', '{"a": 1e400}'):
-        changed = text.replace('{"a": [1.5, "b"]}', bad).encode()
-        assert bad.encode() in changed
-        refused(saved[1], zipped({**members, "header.npy": npy(np.frombuffer(changed, np.uint8))}.items()), "JSON")
-
-
-def test_a_length_in_the_file_allocates_nothing(saved, members):
-    net, path = saved
-    huge = changed_header(members, sizes=[30_000, 30_000])
-    longer = npy(np.zeros(9, np.uint8)).replace(b"(9,), }      ", b"(9999999,), }")
-    for data in (zipped(huge.items()), zipped([("header.npy", longer)])):
-        tracemalloc.start()
-        refused(path, data)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 1_000_000
-
-
-class Bomb:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, "w")
-
-
-def test_nothing_is_unpickled(saved, members, tmp_path):
-    net, path = saved
-    bomb = Bomb(str(tmp_path / "exploded"))
-    array = np.empty((2, 1), object)
-    array[:] = bomb
-    refused(path, pickle.dumps(bomb))
-    refused(path, npy(array, allow_pickle=True))
-    refused(path, zipped([("archive/data.pkl", pickle.dumps(bomb)), ("archive/version", b"3\n")]))  # as PyTorch's are
-    refused(path, zipped({**members, "layers.0.weight.npy": npy(array, allow_pickle=True)}.items()), "'|O'")
-    refused(path, zipped({**members, "header.npy": npy(array[0], allow_pickle=True)}.items()), "'|O'")
-    assert not (tmp_path / "exploded").exists()
-    pickle.loads(pickle.dumps(bomb)).close()
-    assert (tmp_path / "exploded").exists()  # so that the test could have seen it
-
-
-def test_files_that_cannot_be_opened_are_os_errors(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        load(tmp_path / "none.npz")
-    with pytest.raises(IsADirectoryError):
-        load(tmp_path)
-
-
-# Saves that fail
 
 
 def test_path_has_to_end_in_npz(tmp_path):
@@ -422,7 +147,7 @@ def test_an_optimizer_of_ones_own_is_refused(saved):
 
 def test_a_directory_in_the_way(tmp_path):
     (tmp_path / "net.npz").mkdir()
-    with pytest.raises(OSError, match="net.npz"):
+    with pytest.raises(OSError, match=r"net\.npz"):
         MLP([1, 2]).save(tmp_path / "net.npz")
     assert os.listdir(tmp_path) == ["net.npz"]
     with pytest.raises(FileNotFoundError, match="none"):
@@ -438,7 +163,7 @@ def run(code, *arguments):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 def test_a_disk_that_fills_up_leaves_the_old_file(saved):
-    net, path = saved
+    _, path = saved
     before = path.read_bytes()
     code = """
 import resource, sys, fastmlp

@@ -58,7 +58,7 @@ def test_a_batch_is_the_mean_of_its_samples(rng):
         loss += J / 8
         total = [t + dW / 8 for t, (dW, _) in zip(total, grads, strict=True)]
     J, grads = net.loss_and_grad(X, Y)
-    assert J == pytest.approx(loss, rel=1e-13)
+    assert pytest.approx(loss, rel=1e-13) == J
     for t, (dW, _) in zip(total, grads, strict=True):
         assert oracle.relative_error(dW, t) <= 1e-13
 
