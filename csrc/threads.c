@@ -1,8 +1,9 @@
-/* The worker pool: fm_parallel runs one function on several threads and returns when all are done.
+/* The worker pool: fm_parallel cuts a job into n shares and returns when all are done.
  *
- * Workers are started when first needed, spin for some tens of microseconds after a job, since the next one of a training run
- * is that near, then sleep. One job at a time: whoever finds the pool busy, or cannot start threads, does all the work
- * alone, with the same bits. A forked child starts with an empty pool. */
+ * Whoever is free claims the next share, the caller too: a worker that the machine is too busy to run costs nothing, as it
+ * claims none. Workers are started when first needed, spin for some tens of microseconds after a job, since the next one
+ * of a training run is that near, then sleep. One job at a time: whoever finds the pool busy, or cannot start threads, does
+ * all the work alone, with the same bits. A forked child starts with an empty pool. */
 #include "fastmlp.h"
 #include <stdatomic.h>
 
@@ -53,12 +54,12 @@ static const double SPIN_SECONDS = 50e-6;
 
 static struct {
     atomic_flag busy;                   /* held by the thread whose job is being done */
-    atomic_uint turns[MOST_THREADS];    /* jobs given to each worker, which waits for its own to change */
-    atomic_uint left;                   /* workers that have not finished this job */
+    atomic_uint turns[MOST_THREADS];    /* how often each worker was called; it waits for its own to change */
+    atomic_uint shares;                 /* of this job: their number << 16 | the next to be claimed */
+    atomic_uint left;                   /* shares not finished */
     atomic_int asleep;                  /* threads that wait for the signal */
     int started;                        /* workers alive, numbered from 1: the caller is worker 0 */
-    int n;
-    void (*work)(void *, int, int);
+    void (*work)(void *, int, int);     /* stable while a share is claimed and not finished */
     void *context;
     lock_t lock;
     signal_t signal;
@@ -92,12 +93,26 @@ static void notify(void)
     unlock(&pool.lock);
 }
 
+/* Claim shares and do them until none is left to claim. Returns whether it finished the job's last one. */
+static int take_part(void)
+{
+    unsigned claim = atomic_load(&pool.shares), done = 0, left = 1;
+    while ((claim & 0xFFFF) < claim >> 16)
+        if (atomic_compare_exchange_weak(&pool.shares, &claim, claim + 1)) {
+            pool.work(pool.context, (int)(claim & 0xFFFF), (int)(claim >> 16));
+            left = atomic_fetch_sub(&pool.left, 1) - 1;
+            ++done;
+            claim = atomic_load(&pool.shares);
+        }
+    return done && !left;
+}
+
 static void serve(int worker)
 {
-    for (unsigned turn = 0;; ++turn) {
+    for (unsigned turn = 0;;) {
         await_change(&pool.turns[worker], turn);
-        pool.work(pool.context, worker, pool.n);
-        if (atomic_fetch_sub(&pool.left, 1) == 1)
+        turn = atomic_load(&pool.turns[worker]); /* before the shares: a call that comes now is not missed */
+        if (take_part())
             notify();
     }
 }
@@ -128,7 +143,7 @@ static void forget_workers(void)
     static const signal_t new_signal = SIGNAL_INIT;
     for (int i = 0; i < MOST_THREADS; ++i)
         atomic_store(&pool.turns[i], 0);
-    atomic_store(&pool.left, 0);
+    atomic_store(&pool.shares, 0);
     atomic_store(&pool.asleep, 0);
     pool.started = 0;
     pool.lock = new_lock;
@@ -164,12 +179,13 @@ void fm_parallel(int n, void (*work)(void *context, int i, int n), void *context
     while (pool.started < n - 1 && start(pool.started + 1))
         ++pool.started;
     n = n <= pool.started ? n : pool.started + 1;
-    pool.n = n, pool.work = work, pool.context = context;
-    atomic_store(&pool.left, (unsigned)n - 1);
+    pool.work = work, pool.context = context;
+    atomic_store(&pool.left, (unsigned)n);
+    atomic_store(&pool.shares, (unsigned)n << 16);
     for (int i = 1; i < n; ++i)
         atomic_fetch_add(&pool.turns[i], 1);
     notify();
-    work(context, 0, n);
+    take_part();
     for (unsigned left; (left = atomic_load(&pool.left)) != 0;)
         await_change(&pool.left, left);
     atomic_flag_clear(&pool.busy);

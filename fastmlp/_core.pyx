@@ -77,7 +77,7 @@ def supported_isas():
 
 
 def uniform(ptrdiff_t n, double limit, uint64_t seed, uint32_t layer):
-    """n float64 numbers, uniform in [-limit, limit): the Philox stream that layer number `layer` is initialised from."""
+    """n float64 numbers, uniform in [-limit, limit): the stream that layer number `layer` is initialised from."""
     cdef cnp.ndarray out = np.empty(n)
     _csrc.fm_uniform(<double *>cnp.PyArray_DATA(out), n, limit, seed, layer)
     return out

@@ -68,7 +68,8 @@ cdef extern from "fastmlp.h" nogil:
         void (*outer_gradient)(void *dW, void *db, const void *dz, const void *X, ptrdiff_t B, ptrdiff_t O, ptrdiff_t I,
                                void *scratch) noexcept nogil
         void (*row_reduction)(int kind, void *out, const void *z, ptrdiff_t B, ptrdiff_t K) noexcept nogil
-        void (*loss)(int kind, void *loss, void *dz, const void *z, const void *y, ptrdiff_t B, ptrdiff_t K) noexcept nogil
+        void (*loss)(int kind, void *loss, void *dz, const void *z, const void *y, ptrdiff_t B,
+                     ptrdiff_t K) noexcept nogil
         ptrdiff_t (*first_not_finite)(const void *x, ptrdiff_t n) noexcept nogil
         void (*row)(const fm_net *net, const void *params, void *y, const void *x, void *scratch) noexcept nogil
         void (*forward)(const fm_net *net, const void *params, void *Y, const void **X, ptrdiff_t B, void *scratch,

@@ -1,13 +1,13 @@
 """One network's plan and memory; one row, a batch, a pass of training: each one call into C without Python in between.
 
-Everything that can be decided once is decided when a Network is built. Shapes and values arrive checked from mlp.py through
-_arrays.py, except in __call__, whose short way for one good row pays for no Python at all.
+Everything that can be decided once is decided when a Network is built. Shapes and values arrive checked from mlp.py
+through _arrays.py, except in __call__, whose short way for one good row pays for no Python at all.
 """
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 
 import numpy as np
 
@@ -33,7 +33,7 @@ cdef enum:
     LINE = 64                # bytes of a cache line: where every buffer starts
     ROW_STACK = 16384        # bytes of scratch for one row that are taken from the stack
     LONG_ROW = 100_000       # parameters: about 5 microseconds of work, from which on the GIL is released
-    WORKER_FLOP = 1_000_000  # what a thread must get to be worth its waking
+    WORKER_FLOP = 1_000_000  # what a thread must get between two joins to be worth its waking
 
 cdef double RETURN_SECONDS = 0.02  # how long C may train before Python looks for signals
 
@@ -51,8 +51,8 @@ cdef cnp.ndarray _buffer(ptrdiff_t n, dtype):
 
 
 def leading_dimension(ptrdiff_t outputs, ptrdiff_t itemsize):
-    """Elements from one row of W to the next: whole cache lines, and never a multiple of 1 kB, which would put the rows of a
-    column panel into a few sets of the cache."""
+    """Elements from one row of W to the next: whole cache lines, and never a multiple of 1 kB, which would put the rows
+    of a column panel into a few sets of the cache."""
     cdef ptrdiff_t line = LINE // itemsize
     cdef ptrdiff_t ld = (outputs + line - 1) // line * line
     return ld + line if ld * itemsize % 1024 == 0 else ld
@@ -106,7 +106,8 @@ cdef class Network:
         plan = []
         for inputs, outputs, activation in layers:
             ld = leading_dimension(outputs, self.itemsize)
-            plan.append((inputs, outputs, ld, at, at + inputs * ld if bias else -1, before, ACTIVATIONS.index(activation)))
+            b = at + inputs * ld if bias else -1
+            plan.append((inputs, outputs, ld, at, b, before, ACTIVATIONS.index(activation)))
             at += (inputs + bool(bias)) * ld
             before += ld
         self.layers = <fm_layer *>PyMem_RawMalloc(len(plan) * sizeof(fm_layer))
@@ -245,7 +246,7 @@ cdef class Network:
         cdef cnp.ndarray rows = X[0]
         cdef const void *data[2]
         cdef ptrdiff_t B = cnp.PyArray_DIM(rows, 0)
-        cdef int workers = self._workers(2, B, threads)
+        cdef int workers = self._workers(B, threads)
         cdef void *scratch
         data[0] = cnp.PyArray_DATA(rows)
         data[1] = cnp.PyArray_DATA(<cnp.ndarray>X[1]) if self.net.siamese else NULL
@@ -259,15 +260,15 @@ cdef class Network:
             self.ops.forward(&self.net, self.data, cnp.PyArray_DATA(y), data, B, _aligned(scratch), workers)
         PyMem_RawFree(scratch)
 
-    cdef int _workers(self, int flop_per_weight, ptrdiff_t B, threads) except -1:
-        """How many threads B rows are worth."""
-        cdef ptrdiff_t worth = <ptrdiff_t>(<double>flop_per_weight * self.n_weights * B / WORKER_FLOP)
+    cdef int _workers(self, ptrdiff_t B, threads) except -1:
+        """How many threads B rows are worth: between two joins, each weight meets each row in one multiply-add."""
+        cdef ptrdiff_t worth = <ptrdiff_t>(2.0 * self.n_weights * B / WORKER_FLOP)
         return max(1, min(num_threads(threads), worth, B))
 
     # ---- training ----
 
     cdef int _prepare(self, fm_training *t, tuple X, y, ptrdiff_t batch, threads) except -1:
-        """Everything of a pass but its order and optimizer; the workspace is kept for the next pass of the same batch."""
+        """All of a pass but its order and optimizer; the workspace is kept for the next pass of the same batch."""
         cdef int i
         t.net = &self.net
         t.params, t.grads = self.data, cnp.PyArray_DATA(self.flat_grads)
@@ -278,7 +279,7 @@ cdef class Network:
         t.rows, t.batch = len(X[0]), min(batch, <ptrdiff_t>len(X[0]))
         t.next, t.loss = 0, 0.0
         t.optimizer = NULL
-        t.threads = self._workers(6, t.batch, threads)
+        t.threads = self._workers(t.batch, threads)
         if self.space_key != (t.batch, t.threads):
             self.space_key = None
             self.space = None  # the old one goes before the new one comes
@@ -397,8 +398,8 @@ cdef class Network:
         Returns
         -------
         dict
-            ``optimizer``: the settings object or None; ``steps``: how many were done; ``beta_powers``: the running products
-            of beta1 and beta2; ``slots``: copies of the moments, laid out like params.
+            ``optimizer``: the settings object or None; ``steps``: how many were done; ``beta_powers``: the running
+            products of beta1 and beta2; ``slots``: copies of the moments, laid out like params.
         """
         return {
             "optimizer": self.optimizer,

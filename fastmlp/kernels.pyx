@@ -1,8 +1,8 @@
 """Single kernels on arrays, in float32 and float64: what networks are made of, for use by themselves.
 
-Every function takes array_likes, works in float32 if all that is floating is float32 (or float16), else in float64, and writes to
-`out=` if that is given (a tuple where there are several results): C-contiguous, of the result's shape and dtype. A 1-d z is
-one row. Sums run in ascending order by fused multiply-adds, so that results have the same bits on every CPU.
+Every function takes array_likes, works in float32 if all that is floating is float32 (or float16), else in float64, and
+writes to `out=` if that is given (a tuple where there are several results): C-contiguous, of the result's shape and
+dtype. A 1-d z is one row. Sums run in ascending order by fused multiply-adds: results have the same bits on every CPU.
 reference.py says the same in NumPy.
 """
 
@@ -339,7 +339,8 @@ cdef _loss(name, z, y, out):
 def softmax_cross_entropy(z, t, *, out=None):
     """Cross-entropy of softmax(z) for the true classes, and its gradient, in one pass.
 
-    loss = (a - z_t) + log sum exp(z - a), a the largest, which unlike LSE - z_t does not cancel; dz = softmax(z) - onehot(t).
+    loss = (a - z_t) + log sum exp(z - a), a the largest, which unlike LSE - z_t does not cancel;
+    dz = softmax(z) - onehot(t).
 
     Parameters
     ----------

@@ -88,6 +88,20 @@ def test_weights_and_biases_are_views_in_place(rng, dtype):
     assert MLP([4, 6, 2], bias=False).biases == (None, None)
 
 
+def test_assigning_the_flat_buffers_copies_into_them(rng, dtype):
+    net = MLP([4, 6, 2], dtype=dtype)
+    params, grads, weights = net.params, net.grads, net.weights[0].copy()
+    net.params *= 0.5
+    net.params = net.params * 4
+    assert net.params is params
+    assert oracle.same(net.weights[0], weights * 2)
+    net.loss_and_grad(rng.normal(size=(3, 4)), [0, 1, 0])
+    kept = grads.copy()
+    net.grads = grads * 2
+    assert net.grads is grads
+    assert oracle.same(grads, kept * 2)
+
+
 def test_what_a_network_tells_of_itself():
     net = MLP([4, 6, 5, 2], activation=("relu", "tanh"), loss="squared_error", dtype="float64", seed=7)
     assert net.sizes == (4, 6, 5, 2)
