@@ -182,3 +182,16 @@ def attempt(call, errors=(ValueError, TypeError)):
     except errors as error:
         return error
     return None
+
+
+def flattened(grads):
+    """The arrays of a list of (dW, db), without the missing biases."""
+    return [g for pair in grads for g in pair if g is not None]
+
+
+def copied_then_poisoned(grads):
+    """Copies of gradients that are NaN afterwards, so that whoever fills them again has to."""
+    copies = [g.copy() for g in flattened(grads)]
+    for g in flattened(grads):
+        g[...] = np.nan
+    return copies

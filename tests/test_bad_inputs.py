@@ -84,7 +84,7 @@ def test_bad_numbers_in_inputs(rng, dtype, value):
 @pytest.mark.parametrize("activation", ACTIVATIONS[:9])
 @pytest.mark.parametrize("length", SIZES)
 def test_nan_reaches_the_output_through_every_layer(rng, dtype, activation, length):
-    net = MLP([length, 33, 2], activation=activation, loss="squared_error", dtype=dtype)
+    net = MLP([length, 33, 97, 2], activation=activation, loss="squared_error", dtype=dtype)
     for position in {0, length // 2, length - 1}:
         X = rng.normal(size=(5, length)).astype(dtype)
         X[3, position] = np.nan
