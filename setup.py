@@ -7,6 +7,7 @@ from glob import glob
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.sdist import sdist
 
 if sys.platform == "win32":  # clang-cl, where MSVC lacks C11 atomics and GNU attributes
     flags = ["/O2", "/clang:-O3", "/clang:-ffp-contract=off"]
@@ -30,7 +31,16 @@ def extension(name, sources=()):
     )
 
 
+class SourceDistribution(sdist):
+    """With the Cython sources, and all that the tests and benchmarks need."""
+
+    def add_defaults(self):
+        super().add_defaults()
+        self.filelist.extend(glob("fastmlp/*.p[xy][xd]") + glob("tests/*.*") + glob("bench/*.*") + ["CHANGELOG.md"])
+
+
 setup(
+    cmdclass={"sdist": SourceDistribution},
     ext_modules=cythonize(
         [extension("_core", C_CORE), extension("kernels"), extension("_engine")],
         build_dir="build/cython",

@@ -120,10 +120,19 @@ def networks(digests, rng, dtype):
         )
 
 
+def wide(digests, rng, dtype):
+    """Several tiles, panels and blocks of rows, a leading dimension that makes way for a power of two, two threads."""
+    X = values(rng, 240, 30, dtype=dtype) / dtype.type(8)
+    for i, sizes in enumerate(([30, 256, 129, 4], [30, 65, 300, 2], [30, 512, 5])):
+        net = MLP(sizes, activation=DIFFERENTIABLE[i + 1], dtype=dtype, seed=i)
+        net.fit(X, rng.integers(0, sizes[-1], 240), epochs=3, batch_size=113, threads=i % 2 + 1)
+        digests.add(f"wide {sizes} {dtype}", net.params, net.grads, net(X), net(X[0]))
+
+
 def main():
     digests = Digests()
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
-        for part in (products, elementwise, losses, networks):
+        for part in (products, elementwise, losses, networks, wide):
             part(digests, np.random.default_rng(8), dtype)
     print(
         json.dumps({"isa": fastmlp.cpu_info()["isa"], "digests": {k: h.hexdigest() for k, h in digests.hashes.items()}})

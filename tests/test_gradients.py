@@ -94,6 +94,27 @@ def test_backward_from_ones_own_dz_is_loss_and_grad(drawn, double):
     assert np.abs(dX - wanted_dX).max() <= tolerance * max(np.abs(wanted_dX).max(), np.finfo(dtype).tiny)
 
 
+@hypothesis.given(drawn=architectures, double=st.booleans())
+def test_gradients_are_the_kernels_one_after_the_other(drawn, double):
+    # bit for bit: a step adds nothing of its own, neither in the order of a sum nor by a rounding
+    dtype = np.dtype(np.float64 if double else np.float32)
+    net, X, y, _ = build(drawn, dtype)
+    _, grads = net.loss_and_grad(X, y)
+    z, h = [], [X]
+    for W, b, name in zip(net.weights, net.biases, oracle.layer_activations(net), strict=True):
+        z.append(kernels.matmul(h[-1], W, b))
+        h.append(getattr(kernels, name)(z[-1]))
+    dz = last = getattr(kernels, net.loss)(z[-1], y)[1] / dtype.type(len(X))
+    for layer in reversed(range(len(grads))):
+        dW, db = kernels.outer_gradient(dz, h[layer])
+        assert np.array_equal(grads[layer][0], dW)
+        assert grads[layer][1] is None or np.array_equal(grads[layer][1], db)
+        dz = kernels.matmul(dz, net.weights[layer].T)
+        if layer:
+            dz *= getattr(kernels, f"{net.activations[layer - 1]}_derivative")(z[layer - 1])
+    assert np.array_equal(net.backward(X, last), dz)
+
+
 def test_the_gradient_by_the_inputs_is_the_differences_too(rng):
     net = fastmlp.MLP([4, 8, 3], activation="tanh", loss="squared_error", dtype="float64")
     X, y = rng.normal(size=(5, 4)), rng.normal(size=(5, 3))

@@ -6,7 +6,7 @@ import pytest
 from oracle import ACTIVATIONS, LOSSES
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, reference
+from fastmlp import MLP, SGD, Adam, kernels, reference
 
 
 def padding(net):
@@ -60,11 +60,23 @@ def test_one_row_is_the_row_in_any_batch(rng, dtype, activation, sizes):
     assert oracle.same(net(np.tile(X, (5, 1))), np.tile(Y, (5, 1)))
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [[5, 256, 64, 3], [130, 255, 1], [3, 1, 17, 257, 10]])
+def test_a_network_is_its_kernels_one_after_the_other(rng, dtype, activation, sizes):
+    net = MLP(sizes, activation=activation, dtype=dtype, loss="squared_error")
+    oracle.randomise(net, rng, 0.3)
+    for rows in (1, 2, 55, 56, 57, 113):
+        h = X = rng.normal(size=(rows, sizes[0])).astype(dtype)
+        for W, b, name in zip(net.weights, net.biases, oracle.layer_activations(net), strict=True):
+            h = kernels.matmul(h, W, b, name)
+        assert np.array_equal(net(X), h)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_training_sees_the_outputs_that_inference_gives(rng, dtype, loss):
     net = MLP([9, 33, 5], activation="gelu", loss=loss, dtype=dtype)
     X, y = rng.normal(size=(23, 9)).astype(dtype), oracle.targets(rng, loss, 23, 5, dtype)
-    losses, _ = getattr(fastmlp.kernels, loss)(net(X), y)
+    losses, _ = getattr(kernels, loss)(net(X), y)
     assert net.loss_and_grad(X, y)[0] == pytest.approx(losses.astype(float).mean(), rel=1e-15)
 
 
@@ -164,7 +176,7 @@ def test_predictions(rng, dtype):
     assert classes.dtype == np.int64
     assert classes.shape == (25,)
     assert np.array_equal(classes, z.argmax(axis=1))
-    assert oracle.same(net.predict_proba(X), fastmlp.kernels.softmax(z))
+    assert oracle.same(net.predict_proba(X), kernels.softmax(z))
 
     for outputs in (1, 3):
         net = MLP([4, 8, outputs], loss="binary_cross_entropy", dtype=dtype)
@@ -173,7 +185,7 @@ def test_predictions(rng, dtype):
         assert classes.shape == (25, outputs)
         assert np.array_equal(classes, (z > 0).astype(int))
         assert 0 < classes.mean() < 1
-        assert oracle.same(net.predict_proba(X), fastmlp.kernels.sigmoid(z))
+        assert oracle.same(net.predict_proba(X), kernels.sigmoid(z))
 
     net = MLP([4, 8, 3], loss="squared_error", dtype=dtype)
     assert oracle.same(net.predict(X), net(X))

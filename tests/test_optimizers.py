@@ -120,6 +120,15 @@ def test_the_first_step_of_adam_moves_by_the_learning_rate(dtype):
         assert net.weights[0][0, 0] == pytest.approx(0.25 * np.sign(target), rel=float(8 * np.finfo(dtype).eps))
 
 
+@pytest.mark.parametrize("epsilon", [1e-8, 1e-45, 1e-300])
+def test_what_has_no_gradient_does_not_move_however_small_epsilon_is(dtype, epsilon):
+    net = MLP([3, 5, 2], dtype=dtype)
+    kept = net.params.copy()
+    net.grads[...] = 0
+    net.update(Adam(epsilon=epsilon))
+    assert oracle.same(net.params, kept)  # padding too: 0 / (sqrt(0) + epsilon) is 0
+
+
 @pytest.mark.parametrize(
     "optimizer", [SGD(0.1, weight_decay=0.5), Adam(0.1, weight_decay=0.5), AdamW(0.1, weight_decay=0.5)], ids=repr
 )
