@@ -1,16 +1,18 @@
 """The build of the extension modules; everything else stands in pyproject.toml."""
 
 import os
+import shutil
 import sys
 from glob import glob
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
-if sys.platform == "win32":  # clang-cl, where MSVC lacks C11 atomics and GNU attributes
-    flags = ["/O2", "/clang:-O3", "/clang:-ffp-contract=off"]
+if sys.platform == "win32":
+    flags = ["/std:c11", "/O2", "/clang:-O3", "/clang:-ffp-contract=off"]
 else:
     flags = ["-std=gnu11", "-O3", "-ffp-contract=off", "-g0", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
 flags += os.environ.get("FASTMLP_CFLAGS", "").split()  # -Werror in CI
@@ -31,6 +33,16 @@ def extension(name, sources=()):
     )
 
 
+class Build(build_ext):
+    """With clang-cl in MSVC's place, as MSVC lacks C11 atomics and GNU attributes."""
+
+    def build_extensions(self):
+        if sys.platform == "win32":
+            self.compiler.initialize()
+            self.compiler.cc = shutil.which("clang-cl") or r"C:\Program Files\LLVM\bin\clang-cl.exe"
+        super().build_extensions()
+
+
 class SourceDistribution(sdist):
     """With the Cython sources, and all that the tests and benchmarks need."""
 
@@ -40,10 +52,10 @@ class SourceDistribution(sdist):
 
 
 setup(
-    cmdclass={"sdist": SourceDistribution},
+    cmdclass={"build_ext": Build, "sdist": SourceDistribution},
     ext_modules=cythonize(
         [extension("_core", C_CORE), extension("kernels"), extension("_engine")],
         build_dir="build/cython",
         compiler_directives={"language_level": 3},
-    )
+    ),
 )
