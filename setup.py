@@ -46,9 +46,9 @@ class Build(build_ext):
 class SourceDistribution(sdist):
     """With the Cython sources, and all that the tests and benchmarks need."""
 
-    def add_defaults(self):
-        super().add_defaults()
-        self.filelist.extend(glob("fastmlp/*.p[xy][xd]") + glob("tests/*.*") + glob("bench/*.*") + ["CHANGELOG.md"])
+    def make_release_tree(self, base_dir, files):
+        more = glob("fastmlp/*.p[xy][xd]") + glob("tests/*.*") + glob("bench/*.*") + ["CHANGELOG.md"]
+        super().make_release_tree(base_dir, sorted({*files, *more}))
 
 
 setup(
