@@ -3,13 +3,14 @@
 Refuses training: the activations here are steps, whose gradient is zero or nowhere.
 """
 
-import itertools
-import operator
+import numpy as np
+from numpy.typing import DTypeLike
 
+from fastmlp._names import check_whole
 from fastmlp.mlp import MLP
 
 
-def all_distinct(n, dtype="float64"):
+def all_distinct(n: int, dtype: DTypeLike = "float64") -> MLP:
     """A network that tells whether its n inputs are all different.
 
     With impulse(z) = 1 where z is 0, else 0, as the activation of both layers::
@@ -20,7 +21,7 @@ def all_distinct(n, dtype="float64"):
     Parameters
     ----------
     n : int
-        Number of inputs, at least 2. The hidden layer has n (n - 1) / 2 units.
+        Number of inputs, from 2 to 65536. The hidden layer has n (n - 1) / 2 units.
     dtype : {"float64", "float32"}
         Element type. float32 takes 16777216 and 16777217 for equal, since it cannot tell them apart.
 
@@ -33,7 +34,7 @@ def all_distinct(n, dtype="float64"):
     Raises
     ------
     ValueError
-        If n is not an integer or is below 2, or dtype is neither of the two.
+        If n is not a whole number from 2 on, dtype is neither of the two, or the weights exceed all memory.
 
     Examples
     --------
@@ -43,13 +44,12 @@ def all_distinct(n, dtype="float64"):
     array([[1.],
            [0.]])
     """
-    if isinstance(n, bool) or not hasattr(n, "__index__") or operator.index(n) < 2:
-        raise ValueError(f"n is {n!r}; wanted an integer of at least 2")
-    pairs = list(itertools.combinations(range(n), 2))
-    net = MLP([n, len(pairs), 1], activation="impulse", output_activation="impulse", loss="squared_error", dtype=dtype)
+    n = check_whole(n, "n", 2, 2**16)
+    sizes = [n, n * (n - 1) // 2, 1]
+    net = MLP(sizes, activation="impulse", output_activation="impulse", loss="squared_error", dtype=dtype)
     W1, W2 = net.weights
+    i, j = np.triu_indices(n, 1)
     W1[...] = 0
-    for row, (i, j) in enumerate(pairs):
-        W1[row, i], W1[row, j] = 1, -1
+    W1[np.arange(i.size), i], W1[np.arange(i.size), j] = 1, -1
     W2[...] = 1
     return net

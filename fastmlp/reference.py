@@ -9,138 +9,140 @@ order of its own and has no fused multiply-add.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Layers = Sequence[Array]
+Biases = Sequence[Array | None]  # None for a layer without
+Names = Sequence[str]
+Gradients = list[tuple[Array, Array]]
 
 _erfc = np.vectorize(math.erfc, otypes=[float])
-_QUIET = np.errstate(all="ignore")  # NaN and infinity are answers here, not accidents
+_quiet = np.errstate(all="ignore")  # NaN and infinity are answers here, not accidents
 
 
-def _f64(x):
+def _f64(x: ArrayLike) -> Array:
     return np.asarray(x, np.float64)
+
+
+def _apply(name: str, z: Array) -> Array:
+    """An activation or a derivative by its name."""
+    h: Array = globals()[name](z)
+    return h
 
 
 # Activations and their derivatives, element by element.
 
 
-def identity(z):
+def identity(z: ArrayLike) -> Array:
     return _f64(z).copy()
 
 
-def identity_derivative(z):
+def identity_derivative(z: ArrayLike) -> Array:
     return np.ones_like(_f64(z))
 
 
-def relu(z):
+def relu(z: ArrayLike) -> Array:
     """max(0, z); NaN stays NaN and -0 becomes +0."""
-    z = _f64(z)
-    return np.where(z <= 0, 0.0, z)
+    return np.where(_f64(z) <= 0, 0.0, _f64(z))
 
 
-def relu_mask(z):
+def relu_mask(z: ArrayLike) -> Array:
     """1 where z > 0, else 0: the derivative of relu, with 0 taken at 0."""
     return (_f64(z) > 0).astype(np.float64)
 
 
-relu_derivative = relu_mask
+def leaky_relu(z: ArrayLike) -> Array:
+    return np.where(_f64(z) > 0, _f64(z), 0.01 * _f64(z))
 
 
-def leaky_relu(z):
-    z = _f64(z)
-    return np.where(z > 0, z, 0.01 * z)
-
-
-def leaky_relu_derivative(z):
+def leaky_relu_derivative(z: ArrayLike) -> Array:
     return np.where(_f64(z) > 0, 1.0, 0.01)
 
 
-@_QUIET
-def elu(z):
-    z = _f64(z)
-    return np.where(z > 0, z, np.expm1(z))
+@_quiet
+def elu(z: ArrayLike) -> Array:
+    return np.where(_f64(z) > 0, _f64(z), np.expm1(_f64(z)))
 
 
-@_QUIET
-def elu_derivative(z):
-    z = _f64(z)
-    return np.where(z > 0, 1.0, np.exp(z))
+@_quiet
+def elu_derivative(z: ArrayLike) -> Array:
+    return np.where(_f64(z) > 0, 1.0, np.exp(_f64(z)))
 
 
-def gelu(z):
+def gelu(z: ArrayLike) -> Array:
     """z Phi(z), with Phi the normal distribution function: exact (Hendrycks & Gimpel 2016)."""
+    return _f64(_f64(z) * _erfc(-_f64(z) / math.sqrt(2)) / 2)
+
+
+@_quiet
+def gelu_derivative(z: ArrayLike) -> Array:
     z = _f64(z)
-    return z * 0.5 * _erfc(-z / math.sqrt(2))
+    return _f64(0.5 * _erfc(-z / math.sqrt(2)) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi))
 
 
-@_QUIET
-def gelu_derivative(z):
-    z = _f64(z)
-    return 0.5 * _erfc(-z / math.sqrt(2)) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+@_quiet
+def sigmoid(z: ArrayLike) -> Array:
+    e = np.exp(-np.abs(_f64(z)))
+    return _f64(np.where(_f64(z) >= 0, 1.0, e) / (1 + e))
 
 
-def silu(z):
-    return _f64(z) * sigmoid(z)
-
-
-def silu_derivative(z):
-    s = sigmoid(z)
-    return s + _f64(z) * s * sigmoid(-_f64(z))
-
-
-@_QUIET
-def softplus(z):
-    return np.logaddexp(0.0, _f64(z))
-
-
-def softplus_derivative(z):
-    return sigmoid(z)
-
-
-def tanh(z):
-    return np.tanh(_f64(z))
-
-
-@_QUIET
-def tanh_derivative(z):
-    return 1 / np.cosh(_f64(z)) ** 2
-
-
-@_QUIET
-def sigmoid(z):
-    z = _f64(z)
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1 + e)
-
-
-def sigmoid_derivative(z):
+def sigmoid_derivative(z: ArrayLike) -> Array:
     return sigmoid(z) * sigmoid(-_f64(z))
 
 
-def impulse(z):
+def silu(z: ArrayLike) -> Array:
+    return _f64(z) * sigmoid(z)
+
+
+def silu_derivative(z: ArrayLike) -> Array:
+    return sigmoid(z) + _f64(z) * sigmoid_derivative(z)
+
+
+@_quiet
+def softplus(z: ArrayLike) -> Array:
+    return np.logaddexp(0.0, _f64(z))
+
+
+def tanh(z: ArrayLike) -> Array:
+    return np.tanh(_f64(z))
+
+
+@_quiet
+def tanh_derivative(z: ArrayLike) -> Array:
+    return _f64(1 / np.cosh(_f64(z)) ** 2)
+
+
+def impulse(z: ArrayLike) -> Array:
     """1 at 0, else 0. No derivative of use, hence none here."""
     return (_f64(z) == 0).astype(np.float64)
 
 
-def heaviside(z):
+def heaviside(z: ArrayLike) -> Array:
     """1 for z >= 0, else 0. No derivative of use, hence none here."""
     return (_f64(z) >= 0).astype(np.float64)
 
 
+relu_derivative, softplus_derivative = relu_mask, sigmoid
+
 # Products.
 
 
-def matvec(W, x, b=None, activation="identity"):
+def matvec(W: ArrayLike, x: ArrayLike, b: ArrayLike | None = None, activation: str = "identity") -> Array:
     """activation(W x + b): (O, I), (I,), (O,) -> (O,)."""
     return matmul(_f64(x)[None], W, b, activation)[0]
 
 
-def matmul(X, W, b=None, activation="identity"):
+def matmul(X: ArrayLike, W: ArrayLike, b: ArrayLike | None = None, activation: str = "identity") -> Array:
     """activation(X W^T + b): (B, I), (O, I), (O,) -> (B, O)."""
-    z = _f64(X) @ _f64(W).T
-    return globals()[activation](z if b is None else z + _f64(b))
+    return _apply(activation, _f64(X) @ _f64(W).T + (0.0 if b is None else _f64(b)))
 
 
-def outer_gradient(dz, X):
+def outer_gradient(dz: ArrayLike, X: ArrayLike) -> tuple[Array, Array]:
     """dW = dz^T X and db = the sum of dz's rows: (B, O), (B, I) -> (O, I), (O,)."""
     return _f64(dz).T @ _f64(X), _f64(dz).sum(axis=0)
 
@@ -148,111 +150,113 @@ def outer_gradient(dz, X):
 # Reductions of a row of logits and losses of a row. One row (K,) is allowed wherever (B, K) stands.
 
 
-@_QUIET
-def logsumexp(z):
+@_quiet
+def logsumexp(z: ArrayLike) -> Array:
     """log sum exp(z): (B, K) -> (B,). Finite for every finite z."""
-    z = _f64(z)
-    a = z.max(axis=-1)
-    return np.where(np.isfinite(a), a + np.log(np.exp(z - a[..., None]).sum(axis=-1)), a)
+    a = _f64(z).max(axis=-1)
+    return np.where(np.isfinite(a), a + np.log(np.exp(_f64(z) - a[..., None]).sum(axis=-1)), a)
 
 
-@_QUIET
-def softmax(z):
-    z = _f64(z)
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+@_quiet
+def softmax(z: ArrayLike) -> Array:
+    e = np.exp(_f64(z) - _f64(z).max(axis=-1, keepdims=True))
+    return _f64(e / e.sum(axis=-1, keepdims=True))
 
 
-@_QUIET
-def log_softmax(z):
-    z = _f64(z)
-    z = z - z.max(axis=-1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+@_quiet
+def log_softmax(z: ArrayLike) -> Array:
+    z = _f64(z) - _f64(z).max(axis=-1, keepdims=True)
+    return _f64(z - np.log(np.exp(z).sum(axis=-1, keepdims=True)))
 
 
-def softmax_cross_entropy(z, t):
+@_quiet
+def softmax_cross_entropy(z: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
     """-log softmax(z)[t] per row, and softmax(z) - onehot(t): (B, K), (B,) -> (B,), (B, K)."""
     t = np.asarray(t)[..., None]
     onehot = np.arange(np.shape(z)[-1]) == t
     return -np.take_along_axis(log_softmax(z), t, axis=-1)[..., 0], softmax(z) - onehot
 
 
-@_QUIET
-def binary_cross_entropy(z, y):
+@_quiet
+def binary_cross_entropy(z: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     """-[y log s + (1 - y) log(1 - s)] with s = sigmoid(z), summed over a row's outputs, and s - y."""
     z, y = _f64(z), _f64(y)
     return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum(axis=-1), sigmoid(z) - y
 
 
-def squared_error(z, y):
+def squared_error(z: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     """||z - y||^2 / 2 per row, and z - y: (B, K), (B, K) -> (B,), (B, K)."""
     dz = _f64(z) - _f64(y)
     return (dz * dz).sum(axis=-1) / 2, dz
 
 
-# Networks: weights[l] (out, in), biases[l] (out,) or None, activations[l] the name of layer l's activation.
+# Networks: weights[l] (O, I), biases[l] (O,) or None, activations[l] the name of layer l's activation.
 
 
-def forward(weights, biases, activations, X):
-    """Pre-activations and activations, one of each per layer; activations start with X itself."""
+def forward(weights: Layers, biases: Biases, activations: Names, X: ArrayLike) -> tuple[list[Array], list[Array]]:
+    """Pre-activations and activations, one of each per layer; the activations start with X itself."""
     z, h = [], [_f64(X)]
     for W, b, activation in zip(weights, biases, activations, strict=True):
         z.append(matmul(h[-1], W, b))
-        h.append(globals()[activation](z[-1]))
+        h.append(_apply(activation, z[-1]))
     return z, h
 
 
-def backward(weights, activations, z, h, dz):
-    """[(dW, db), ...] in layer order and dX, from dz = dJ/d(pre-activation of the last layer)."""
-    grads = []
-    for layer in reversed(range(len(weights))):
-        grads.insert(0, outer_gradient(dz, h[layer]))
-        dz = dz @ _f64(weights[layer])
-        if layer:
-            dz *= globals()[f"{activations[layer - 1]}_derivative"](z[layer - 1])
+def backward(weights: Layers, activations: Names, z: Layers, h: Layers, dz: Array) -> tuple[Gradients, Array]:
+    """[(dW, db), ...] in layer order and dX, from the last layer's dz."""
+    grads: Gradients = []
+    for i in reversed(range(len(weights))):
+        grads.insert(0, outer_gradient(dz, h[i]))
+        dz = dz @ _f64(weights[i])
+        if i:
+            dz = dz * _apply(f"{activations[i - 1]}_derivative", z[i - 1])
     return grads, dz
 
 
-def loss_and_grad(weights, biases, activations, loss, X, y):
+def loss_and_grad(
+    weights: Layers, biases: Biases, activations: Names, loss: str, X: ArrayLike, y: ArrayLike
+) -> tuple[float, Gradients]:
     """J, the mean over the rows of the loss named, and [(dW, db), ...]. The last activation is "identity"."""
     z, h = forward(weights, biases, activations, X)
     losses, dz = globals()[loss](z[-1], y)
-    return losses.mean(), backward(weights, activations, z, h, dz / len(dz))[0]
+    return float(losses.mean()), backward(weights, activations, z, h, dz / len(dz))[0]
 
 
-def siamese_loss_and_grad(weights, biases, activations, X1, X2, y):
+def siamese_loss_and_grad(
+    weights: Layers, biases: Biases, activations: Names, X1: ArrayLike, X2: ArrayLike, y: ArrayLike
+) -> tuple[float, Gradients]:
     """The siamese network: the layers but the last encode X1 and X2, the last sees the difference of the two codes.
 
     J is binary cross-entropy from z3 (B, 1), y is (B,), and the encoder's gradient is that of X1 minus that of X2.
     """
-    encoder = weights[:-1], biases[:-1], activations
-    (z1, h1), (z2, h2) = forward(*encoder, X1), forward(*encoder, X2)
+    (z1, h1), (z2, h2) = (forward(weights[:-1], biases[:-1], activations, X) for X in (X1, X2))
     a = h1[-1] - h2[-1]
     losses, d3 = binary_cross_entropy(matmul(a, weights[-1], biases[-1]), _f64(y)[:, None])
     d3 /= len(d3)
-    da, slope = d3 @ _f64(weights[-1]), globals()[f"{activations[-1]}_derivative"]
-    grads1, _ = backward(weights[:-1], activations, z1, h1, da * slope(z1[-1]))
-    grads2, _ = backward(weights[:-1], activations, z2, h2, da * slope(z2[-1]))
-    encoder_grads = [(dW1 - dW2, db1 - db2) for (dW1, db1), (dW2, db2) in zip(grads1, grads2, strict=True)]
-    return losses.mean(), [*encoder_grads, outer_gradient(d3, a)]
+    da, slope = d3 @ _f64(weights[-1]), f"{activations[-1]}_derivative"
+    grads1, _ = backward(weights[:-1], activations, z1, h1, da * _apply(slope, z1[-1]))
+    grads2, _ = backward(weights[:-1], activations, z2, h2, da * _apply(slope, z2[-1]))
+    encoder = [(dW1 - dW2, db1 - db2) for (dW1, db1), (dW2, db2) in zip(grads1, grads2, strict=True)]
+    return float(losses.mean()), [*encoder, outer_gradient(d3, a)]
 
 
-# Optimizers: one step for one array. `step` counts from 1; give biases a weight_decay of 0.
+# Optimizers: one step of one array, with the settings' names as keywords. Give biases no decay.
 
 
-def sgd_step(W, dW, v, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0):
+def sgd_step(
+    W: Array, dW: Array, v: Array, *, learning_rate: float, momentum: float, nesterov: bool, weight_decay: float
+) -> tuple[Array, Array]:
     """(W, v) after a step of gradient descent with (Nesterov) momentum and L2 decay."""
     dW = dW + weight_decay * W
     v = momentum * v - learning_rate * dW
     return W + (momentum * v - learning_rate * dW if nesterov else v), v
 
 
-def adam_step(
-    W, dW, m, v, step, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0, decoupled=0.0
-):
-    """(W, m, v) after a step of Algorithm 1 of Kingma & Ba (2015); `decoupled` is AdamW's decay."""
-    dW = dW + weight_decay * W
-    m = beta1 * m + (1 - beta1) * dW
-    v = beta2 * v + (1 - beta2) * dW * dW
+def adam_step(W: Array, dW: Array, m: Array, v: Array, step: int, **settings: Any) -> tuple[Array, Array, Array]:
+    """(W, m, v) after step number `step`, from 1: Algorithm 1 of Kingma & Ba (2015); `decoupled` is AdamW's decay."""
+    rate, beta1, beta2 = (settings[name] for name in ("learning_rate", "beta1", "beta2"))
+    dW = dW + settings.get("weight_decay", 0.0) * W
+    m, v = beta1 * m + (1 - beta1) * dW, beta2 * v + (1 - beta2) * dW * dW
     m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
-    return W - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon) - learning_rate * decoupled * W, m, v
+    move = rate * m_hat / (np.sqrt(v_hat) + settings["epsilon"])
+    return W - move - rate * settings.get("decoupled", 0.0) * W, m, v

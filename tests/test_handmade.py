@@ -58,7 +58,9 @@ def test_neighbours_that_float32_cannot_tell_apart():
     assert all_distinct(4)(x).tolist() == [1.0]
     assert all_distinct(4, dtype="float32")(x).tolist() == [0.0]
     assert all_distinct(2)(np.array([1.0, np.nextafter(1.0, 2.0)])).tolist() == [1.0]
-    assert all_distinct(2)(np.array([0.0, 5e-324])).tolist() == [1.0]  # the difference is subnormal, not 0
+    x = np.array([0.0, 5e-324])
+    assert all_distinct(2)(x).tolist() == [1.0]  # the difference is subnormal, not 0
+    assert all_distinct(2)(np.tile(x, (3, 1))).tolist() == [[1.0]] * 3
     assert all_distinct(2)(np.array([0.0, -0.0])).tolist() == [0.0]
 
 
