@@ -14,7 +14,17 @@ from setuptools.command.sdist import sdist
 if sys.platform == "win32":
     flags = ["/std:c11", "/O2", "/clang:-O3", "/clang:-ffp-contract=off"]
 else:
-    flags = ["-std=gnu11", "-O3", "-ffp-contract=off", "-g0", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
+    flags = [
+        "-std=gnu11",
+        "-O3",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-g0",
+        "-fvisibility=hidden",
+        "-pthread",
+        "-Wall",
+        "-Wextra",
+    ]
 flags += os.environ.get("FASTMLP_CFLAGS", "").split()  # -Werror in CI
 
 C_CORE = sorted(glob("csrc/*.c"))
@@ -56,6 +66,6 @@ setup(
     ext_modules=cythonize(
         [extension("_core", C_CORE), extension("kernels"), extension("_engine")],
         build_dir="build/cython",
-        compiler_directives={"language_level": 3},
+        compiler_directives={"language_level": 3, "autotestdict": False},
     ),
 )

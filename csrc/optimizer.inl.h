@@ -29,6 +29,7 @@ static FN(step) FN(begin_step)(fm_optimizer *o)
         const double scale = sqrt(1 - o->beta2_power);
         s.rate = (T)(o->learning_rate * scale / (1 - o->beta1_power));
         s.epsilon = (T)(o->epsilon * scale);
+        s.epsilon = s.epsilon < REAL_MIN ? REAL_MIN : s.epsilon; /* 0 would make 0 / 0 of a weight without gradient */
         s.beta1 = (T)o->beta1, s.rest1 = (T)(1 - o->beta1);
         s.beta2 = (T)o->beta2, s.rest2 = (T)(1 - o->beta2);
         s.smallest_g = (T)sqrt(REAL_MIN / (1 - o->beta2));

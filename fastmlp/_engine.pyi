@@ -3,11 +3,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import disjoint_base
 
 from fastmlp.optimizers import SGD, Adam
 
 def leading_dimension(outputs: int, itemsize: int) -> int: ...
 
+@disjoint_base
 class Network:
     params: NDArray[Any]
     grads: NDArray[Any]

@@ -22,8 +22,7 @@ from fastmlp._csrc cimport (
     fm_training,
 )
 
-from fastmlp import _arrays
-from fastmlp._names import ACTIVATIONS, LOSSES
+from fastmlp import _arrays, _names
 from fastmlp.optimizers import engine_settings
 from fastmlp.threads import num_threads
 
@@ -107,7 +106,7 @@ cdef class Network:
         for inputs, outputs, activation in layers:
             ld = leading_dimension(outputs, self.itemsize)
             b = at + inputs * ld if bias else -1
-            plan.append((inputs, outputs, ld, at, b, before, ACTIVATIONS.index(activation)))
+            plan.append((inputs, outputs, ld, at, b, before, _names.ACTIVATIONS.index(activation)))
             at += (inputs + bool(bias)) * ld
             before += ld
         self.layers = <fm_layer *>PyMem_RawMalloc(len(plan) * sizeof(fm_layer))
@@ -116,7 +115,7 @@ cdef class Network:
         for i, (inputs, outputs, ld, W, b, before, activation) in enumerate(plan):
             l = &self.layers[i]
             l.inputs, l.outputs, l.ld, l.W, l.b, l.before, l.activation = inputs, outputs, ld, W, b, before, activation
-        self.net = fm_net(self.layers, len(plan), LOSSES.index(loss), siamese)
+        self.net = fm_net(self.layers, len(plan), _names.LOSSES.index(loss), siamese)
         self.inputs, self.outputs = plan[0][0], plan[-1][1]
         self.row_bytes = row_scratch(&self.net) * self.itemsize + LINE
         self.n_weights = sum([inputs * outputs for inputs, outputs, _ in layers])
@@ -358,7 +357,7 @@ cdef class Network:
         return 0
 
     cdef int _take_on(self, optimizer) except -1:
-        settings = engine_settings(optimizer)
+        settings = engine_settings(optimizer, self.dtype)
         if type(optimizer) is not type(self.optimizer):
             slots = [_buffer(self.flat_params.size, self.dtype) for _ in range(optimizer.slots)]
             self._forget()

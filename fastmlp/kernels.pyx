@@ -19,8 +19,7 @@ from fastmlp._csrc cimport (
     fm_ops,
 )
 
-from fastmlp import _arrays
-from fastmlp._names import ACTIVATIONS, LOSSES, check_name
+from fastmlp import _arrays, _names
 
 cnp.import_array()
 
@@ -60,7 +59,7 @@ cdef _strided(W, dtype):
 
 cdef _product(W, X, b, activation, out, bint one_row):
     cdef cnp.ndarray weights
-    cdef int kind = ACTIVATIONS.index(check_name(activation, ACTIVATIONS, "activation"))
+    cdef int kind = _names.ACTIVATIONS.index(_names.check_name(activation, _names.ACTIVATIONS, "activation"))
     cdef ptrdiff_t B, I, O, W_row, W_column, itemsize
     cdef const fm_ops *ops
     cdef void *y
@@ -310,7 +309,7 @@ def log_softmax(z, *, out=None):
 
 cdef _loss(name, z, y, out):
     cdef ptrdiff_t B, K
-    cdef int kind = LOSSES.index(name)
+    cdef int kind = _names.LOSSES.index(name)
     cdef const fm_ops *ops
     cdef void *lost
     cdef void *slope
@@ -423,7 +422,7 @@ def squared_error(z, y, *, out=None):
 
 
 cdef _map(name, bint derivative, z, out):
-    cdef int kind = ACTIVATIONS.index(name)
+    cdef int kind = _names.ACTIVATIONS.index(name)
     cdef const fm_ops *ops
     cdef void *to
     cdef void *from_

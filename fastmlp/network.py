@@ -17,7 +17,7 @@ from fastmlp import _arrays, _core, kernels
 from fastmlp._engine import Network
 from fastmlp._names import ACTIVATIONS, HE_INITIALISED, LOSSES, NO_DERIVATIVE, check_name, check_whole
 from fastmlp.history import History
-from fastmlp.optimizers import SGD, Adam
+from fastmlp.optimizers import SGD, Adam, engine_settings
 
 Optimizer = SGD | Adam
 Gradients = list[tuple[NDArray[Any], NDArray[Any] | None]]
@@ -56,22 +56,21 @@ class BaseMLP(Network):
         seed: int,
         siamese: bool = False,
     ) -> None:
-        self.sizes = sizes
-        self.activations = activations
-        self.output_activation = check_name(output_activation, ACTIVATIONS, "output_activation")
-        self.loss = check_name(loss, LOSSES, "loss")
-        if self.loss == "softmax_cross_entropy" and self.sizes[-1] == 1:
+        check_name(output_activation, ACTIVATIONS, "output_activation")
+        check_name(loss, LOSSES, "loss")
+        if loss == "softmax_cross_entropy" and sizes[-1] == 1:
             raise ValueError("a softmax over one output is always 1: give two outputs, or loss='binary_cross_entropy'")
-        self.bias = bool(bias)
-        self.seed = check_whole(seed, "seed", 0, 2**64 - 1)
-        self.metadata: dict[str, Any] = {}
+        seed = check_whole(seed, "seed", 0, 2**64 - 1)
         dtype = _arrays.float_dtype(dtype)
-        names = (*self.activations, self.output_activation)
-        layers = list(zip(self.sizes[:-1], self.sizes[1:], names, strict=True))
+        names = (*activations, output_activation)
+        layers = list(zip(sizes[:-1], sizes[1:], names, strict=True))
         n_bytes = sum((i + 1) * (o + 64) for i, o, _ in layers) * dtype.itemsize
         if n_bytes > sys.maxsize // 8:
             raise ValueError(f"sizes is {list(sizes)}: its weights alone would take {n_bytes:.1e} bytes")
-        super().__init__(layers, self.loss, self.bias, siamese, dtype)
+        super().__init__(layers, loss, bool(bias), siamese, dtype)
+        self.sizes, self.activations, self.output_activation = sizes, activations, output_activation
+        self.loss, self.bias, self.seed = loss, bool(bias), seed
+        self.metadata: dict[str, Any] = {}
         views = self._views(self.params)
         self.weights: tuple[NDArray[Any], ...] = tuple(W for W, _ in views)
         self.biases: tuple[NDArray[Any] | None, ...] = tuple(b for _, b in views)
@@ -210,6 +209,7 @@ class BaseMLP(Network):
         batch_size = check_whole(batch_size, "batch_size", 1, sys.maxsize)
         inputs, targets = self._training_data(X, y)
         self._refuse_not_finite(inputs, targets)
+        engine_settings(optimizer, self.dtype)
         validation = None if validation_data is None else self._validation_data(validation_data)
         history = History()
         self._acquire()

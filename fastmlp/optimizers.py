@@ -1,7 +1,9 @@
 """Optimizers: immutable settings. Their state lives with the network, their arithmetic in csrc/optimizer.inl.h."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 
 def _check(name: str, value: object, low: float, high: float, what: str) -> None:
@@ -123,12 +125,15 @@ class AdamW(Adam):
     weight_decay: float = 0.01
 
 
-def engine_settings(optimizer: SGD | Adam) -> dict[str, float]:
-    """The fields of C's fm_optimizer that are settings; those that a class has not are 0."""
+def engine_settings(optimizer: SGD | Adam, dtype: np.dtype[Any]) -> dict[str, float]:
+    """The fields of C's fm_optimizer that are settings, finite in dtype; those that a class has not are 0."""
     if not isinstance(optimizer, SGD | Adam):
         raise TypeError(f"optimizer is {optimizer!r}; it must be an SGD, Adam or AdamW object")
     names = ("learning_rate", "weight_decay", "decoupled_decay", "momentum", "nesterov", "beta1", "beta2", "epsilon")
     settings = {name: float(getattr(optimizer, name, 0)) for name in names}
+    for name, value in settings.items():
+        if value > np.finfo(dtype).max:
+            raise ValueError(f"{name} of the optimizer is {value}, which overflows the network's {dtype}")
     if isinstance(optimizer, AdamW):
         settings["decoupled_decay"], settings["weight_decay"] = settings["weight_decay"], 0.0
     return settings

@@ -53,7 +53,7 @@ def relu(z: ArrayLike) -> Array:
 
 def relu_mask(z: ArrayLike) -> Array:
     """1 where z > 0, else 0: the derivative of relu, with 0 taken at 0."""
-    return (_f64(z) > 0).astype(np.float64)
+    return _f64(_f64(z) > 0)
 
 
 def leaky_relu(z: ArrayLike) -> Array:
@@ -109,7 +109,7 @@ def softplus(z: ArrayLike) -> Array:
 
 
 def tanh(z: ArrayLike) -> Array:
-    return np.tanh(_f64(z))
+    return _f64(np.tanh(_f64(z)))
 
 
 @_quiet
@@ -119,12 +119,12 @@ def tanh_derivative(z: ArrayLike) -> Array:
 
 def impulse(z: ArrayLike) -> Array:
     """1 at 0, else 0. No derivative of use, hence none here."""
-    return (_f64(z) == 0).astype(np.float64)
+    return _f64(_f64(z) == 0)
 
 
 def heaviside(z: ArrayLike) -> Array:
     """1 for z >= 0, else 0. No derivative of use, hence none here."""
-    return (_f64(z) >= 0).astype(np.float64)
+    return _f64(_f64(z) >= 0)
 
 
 relu_derivative, softplus_derivative = relu_mask, sigmoid
@@ -134,7 +134,7 @@ relu_derivative, softplus_derivative = relu_mask, sigmoid
 
 def matvec(W: ArrayLike, x: ArrayLike, b: ArrayLike | None = None, activation: str = "identity") -> Array:
     """activation(W x + b): (O, I), (I,), (O,) -> (O,)."""
-    return matmul(_f64(x)[None], W, b, activation)[0]
+    return _f64(matmul(_f64(x)[None], W, b, activation)[0])
 
 
 def matmul(X: ArrayLike, W: ArrayLike, b: ArrayLike | None = None, activation: str = "identity") -> Array:
@@ -154,7 +154,7 @@ def outer_gradient(dz: ArrayLike, X: ArrayLike) -> tuple[Array, Array]:
 def logsumexp(z: ArrayLike) -> Array:
     """log sum exp(z): (B, K) -> (B,). Finite for every finite z."""
     a = _f64(z).max(axis=-1)
-    return np.where(np.isfinite(a), a + np.log(np.exp(_f64(z) - a[..., None]).sum(axis=-1)), a)
+    return _f64(np.where(np.isfinite(a), a + np.log(np.exp(_f64(z) - a[..., None]).sum(axis=-1)), a))
 
 
 @_quiet
