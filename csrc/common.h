@@ -9,6 +9,7 @@
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NEVER_INLINE __attribute__((noinline))
+#define PREFETCH(p) __builtin_prefetch(p)
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -18,6 +19,7 @@
 enum {
     FM_PANEL = 64,        /* columns packed at a time, a multiple of every tile's width */
     FM_BLOCK_ROWS = 56,   /* rows that inference takes through all layers at a time: four full AVX-512 tiles */
+    FM_GATHER_AHEAD = 160, /* elements between a prefetch and its use: a few rows of a small table */
     FM_STRIP = 4096,      /* elements of dW computed before they are updated: 16 kB of float, half an L1 cache */
     FM_SKIP_OUTPUTS = 64, /* a one-row product this wide gains by skipping zero inputs */
 };

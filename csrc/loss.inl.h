@@ -100,25 +100,61 @@ static void FN(row_reduction)(int kind, void *out_, const void *z_, ptrdiff_t B,
     }
 }
 
-/* Rows in blocks of 16, so that one vector takes the logarithm of many. */
+/* At most 16 classes: LANES rows at a time, one to a lane. Each class has a partial sum to itself, and the others, 0, are
+ * added in the same order as elsewhere. */
+static void FN(few_classes)(T *loss, T *dz, const T *z, const int64_t *t, ptrdiff_t rows, ptrdiff_t K, ptrdiff_t ld)
+{
+    T column[16 * LANES], margin[LANES];
+    V e[16], a = v_set1(-INFINITY);
+    for (ptrdiff_t j = 0; j < K; ++j) {
+        for (ptrdiff_t i = 0; i < LANES; ++i)
+            column[j * LANES + i] = z[(i < rows ? i : 0) * ld + j];
+        const V x = v_load(column + j * LANES);
+        a = v_select(m_lt(a, x), x, a);
+    }
+    for (ptrdiff_t j = 0; j < 16; ++j)
+        e[j] = j < K ? FN(v_exp)(v_sub(v_load(column + j * LANES), a)) : v_set1(0);
+    V partial[16];
+    for (ptrdiff_t j = 0; j < 8; ++j)
+        partial[j] = v_add(e[j], e[j + 8]);
+    for (int half = 4; half; half /= 2)
+        for (int j = 0; j < half; ++j)
+            partial[j] = v_add(partial[j], partial[j + half]);
+    v_store(margin, a);
+    for (ptrdiff_t i = 0; i < rows; ++i)
+        margin[i] -= z[i * ld + t[i]];
+    STORE_ROW(loss, 0, rows, v_add(v_load(margin), FN(v_log)(partial[0])));
+    for (ptrdiff_t j = 0; j < K; ++j) {
+        v_store(column + j * LANES, v_div(e[j], partial[0]));
+        for (ptrdiff_t i = 0; i < rows; ++i)
+            dz[i * ld + j] = column[j * LANES + i];
+    }
+    for (ptrdiff_t i = 0; i < rows; ++i)
+        dz[i * ld + t[i]] -= 1;
+}
+
+/* More classes: row by row, in blocks so that one vector takes the logarithm of many. */
+static void FN(many_classes)(T *loss, T *dz, const T *z, const int64_t *t, ptrdiff_t rows, ptrdiff_t K, ptrdiff_t ld)
+{
+    T S[LANES], margin[LANES];
+    v_store(S, v_set1(1));
+    v_store(margin, v_set1(0));
+    for (ptrdiff_t i = 0; i < rows; ++i, z += ld, dz += ld) {
+        const T a = FN(row_max)(z, K);
+        S[i] = FN(row_exp)(dz, z, a, K);
+        margin[i] = a - z[t[i]];
+        for (ptrdiff_t j = 0; j < K; j += LANES)
+            STORE_ROW(dz, j, K, v_div(LOAD_ROW(dz, j, K, v_set1(0)), v_set1(S[i])));
+        dz[t[i]] -= 1;
+    }
+    STORE_ROW(loss, 0, rows, v_add(v_load(margin), FN(v_log)(v_load(S))));
+}
+
 static void FN(softmax_cross_entropy)(T *loss, T *dz, const T *z, const int64_t *t, ptrdiff_t B, ptrdiff_t K, ptrdiff_t ld)
 {
-    for (ptrdiff_t i0 = 0; i0 < B; i0 += 16) {
-        const ptrdiff_t rows = B - i0 < 16 ? B - i0 : 16;
-        T S[16], margin[16];
-        for (ptrdiff_t i = 0; i < 16; ++i)
-            S[i] = 1, margin[i] = 0;
-        for (ptrdiff_t i = 0; i < rows; ++i) {
-            const T *zi = z + (i0 + i) * ld, a = FN(row_max)(zi, K);
-            T *dzi = dz + (i0 + i) * ld;
-            S[i] = FN(row_exp)(dzi, zi, a, K);
-            margin[i] = a - zi[t[i0 + i]];
-            for (ptrdiff_t j = 0; j < K; j += LANES)
-                STORE_ROW(dzi, j, K, v_div(LOAD_ROW(dzi, j, K, v_set1(0)), v_set1(S[i])));
-            dzi[t[i0 + i]] -= 1;
-        }
-        for (ptrdiff_t i = 0; i < rows; i += LANES)
-            STORE_ROW(loss + i0, i, rows, v_add(v_load(margin + i), FN(v_log)(v_load(S + i))));
+    for (ptrdiff_t i = 0; i < B; i += LANES) {
+        const ptrdiff_t rows = B - i < LANES ? B - i : LANES;
+        (K <= 16 ? FN(few_classes) : FN(many_classes))(loss + i, dz + i * ld, z + i * ld, t + i, rows, K, ld);
     }
 }
 

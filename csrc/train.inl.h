@@ -53,18 +53,37 @@ static const T *FN(input_of)(const FN(job) *j, const fm_layer *l, int side, ptrd
     return FN(h_of)(j, l - 1) + side * j->B * *ld;
 }
 
+static ALWAYS_INLINE void FN(copy)(T *to, const T *from, ptrdiff_t n) /* rows are short: no call */
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        STORE_ROW(to, i, n, LOAD_ROW(from, i, n, v_set1(0)));
+}
+
+/* Rows r0..r1 of the batch, copied side by side. A random row is a cache miss: ask for those of some steps ahead. */
 static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
 {
     const fm_training *t = j->t;
     const fm_net *net = t->net;
     const ptrdiff_t I = net->layers[0].inputs, O = net->layers[net->n_layers - 1].outputs;
-    const size_t y_size = net->loss == FM_SOFTMAX_CROSS_ENTROPY ? sizeof(int64_t) : (size_t)O * sizeof(T);
+    const ptrdiff_t ahead = 1 + FM_GATHER_AHEAD / I;
     for (ptrdiff_t r = r0; r < r1; ++r) {
         const size_t from = t->order ? t->order[t->next + r] : (size_t)(t->next + r);
-        for (int side = 0; side <= net->siamese; ++side)
-            memcpy((T *)j->X[side] + r * I, (const T *)t->X[side] + from * (size_t)I, (size_t)I * sizeof(T));
-        if (!j->dz)
-            memcpy((char *)j->s.y + (size_t)r * y_size, (const char *)t->y + from * y_size, y_size);
+        const size_t soon = t->order && r + ahead < r1 ? t->order[t->next + r + ahead] : from;
+        for (int side = 0; side <= net->siamese; ++side) {
+            const T *X = t->X[side];
+            for (ptrdiff_t i = 0; i < I; i += 64 / (ptrdiff_t)sizeof(T))
+                PREFETCH(X + soon * (size_t)I + i);
+            FN(copy)((T *)j->X[side] + r * I, X + from * (size_t)I, I);
+        }
+        if (j->dz)
+            continue;
+        if (net->loss == FM_SOFTMAX_CROSS_ENTROPY) {
+            PREFETCH((const int64_t *)t->y + soon);
+            ((int64_t *)j->s.y)[r] = ((const int64_t *)t->y)[from];
+        } else {
+            PREFETCH((const T *)t->y + soon * (size_t)O);
+            FN(copy)(j->s.y + r * O, (const T *)t->y + from * (size_t)O, O);
+        }
     }
 }
 
