@@ -6,6 +6,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+try:
+    from fastmlp import _core as _core
+except ImportError as error:
+    if error.name != "fastmlp":
+        raise
+    raise ImportError(
+        "this is the source folder of fastmlp, without its compiled modules: start Python elsewhere than in the clone's "
+        "root to get the installed package, or build in place with `python setup.py build_ext --inplace`"
+    ) from None
+
 from fastmlp import handmade, kernels
 from fastmlp.history import History
 from fastmlp.mlp import MLP

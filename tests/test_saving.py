@@ -158,7 +158,8 @@ def run(code, *arguments):
     root = os.path.dirname(os.path.dirname(fastmlp.__file__))
     environment = os.environ | {"PYTHONPATH": root}
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    elsewhere = os.path.dirname(sys.executable)  # than in a clone, whose sources would come first
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=elsewhere)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
