@@ -115,14 +115,18 @@ static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc,
 static void FN(pack)(T *P, ptrdiff_t ld, const T *W, ptrdiff_t W_k, ptrdiff_t W_j, ptrdiff_t K, ptrdiff_t columns)
 {
     const ptrdiff_t padded = (columns + LANES - 1) / LANES * LANES;
-    for (ptrdiff_t k0 = 0; k0 < K; k0 += 16) {
+    for (ptrdiff_t k0 = 0; k0 < K; k0 += 16) { /* the lines of W that 16 of k lie on serve once for all columns */
         const ptrdiff_t k1 = K - k0 < 16 ? K : k0 + 16;
-        for (ptrdiff_t j = 0; j < columns; ++j)
-            for (ptrdiff_t k = k0; k < k1; ++k)
+        const ptrdiff_t k_blocks = W_k == 1 ? k0 + (k1 - k0) / 4 * 4 : k0, j_blocks = columns / 4 * 4;
+        for (ptrdiff_t j = 0; j < j_blocks; j += 4)
+            for (ptrdiff_t k = k0; k < k_blocks; k += 4)
+                FN(fm_transpose)(P + k * ld + j, ld, W + k + j * W_j, W_j);
+        for (ptrdiff_t k = k0; k < k1; ++k) {
+            for (ptrdiff_t j = k < k_blocks ? j_blocks : 0; j < columns; ++j)
                 P[k * ld + j] = W[k * W_k + j * W_j];
-        for (ptrdiff_t k = k0; k < k1; ++k)
             for (ptrdiff_t j = columns; j < padded; ++j)
                 P[k * ld + j] = 0;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 #ifndef FASTMLP_SIMD_H
 #define FASTMLP_SIMD_H
 
-#include <immintrin.h>
+#include "simd_x86.h"
 #include <stdint.h>
 
 #define VECTOR_BYTES 32

@@ -47,6 +47,26 @@ static inline void fm_store_n_64(double *p, float64x2_t a, size_t n)
     memcpy(p, buffer, n * sizeof *p);
 }
 
+static inline void fm_transpose_32(float *P, ptrdiff_t ldp, const float *W, ptrdiff_t ldw)
+{
+    float32x4x4_t rows;
+    float columns[16];
+    for (int j = 0; j < 4; ++j)
+        rows.val[j] = vld1q_f32(W + j * ldw);
+    vst4q_f32(columns, rows); /* interleaves: one of each row, and again */
+    for (int k = 0; k < 4; ++k)
+        vst1q_f32(P + k * ldp, vld1q_f32(columns + 4 * k));
+}
+static inline void fm_transpose_64(double *P, ptrdiff_t ldp, const double *W, ptrdiff_t ldw)
+{
+    for (int j = 0; j < 4; j += 2)
+        for (int k = 0; k < 4; k += 2) {
+            const float64x2_t a = vld1q_f64(W + j * ldw + k), b = vld1q_f64(W + (j + 1) * ldw + k);
+            vst1q_f64(P + k * ldp + j, vzip1q_f64(a, b));
+            vst1q_f64(P + (k + 1) * ldp + j, vzip2q_f64(a, b));
+        }
+}
+
 #define v_load(p) OP(vld1q)(p)
 #define v_store(p, a) OP(vst1q)(p, a)
 #define v_load_n(p, n, rest) JOIN(fm_load_n_, BITS)(p, (size_t)(n), rest)

@@ -4,7 +4,8 @@
  * (stamp.inl.h) says which type is meant. v_ takes and gives vectors, m_ gives masks. Comparisons are false
  * for NaN. v_load_n reads the first n lanes, 1 <= n <= LANES, and takes the others from a vector. No verb may round other
  * than IEEE 754 does, so there are no reciprocal estimates, and no min or max,
- * whose answers for NaN and for signed zeros differ between CPUs. */
+ * whose answers for NaN and for signed zeros differ between CPUs. FN(fm_transpose)(P, ldp, W, ldw) is the one verb on
+ * memory: P[k, j] <- W[j, k] for j, k < 4. */
 #ifndef FASTMLP_SIMD_H
 #define FASTMLP_SIMD_H
 
@@ -56,6 +57,16 @@
     static inline T fm_bits_shr_##SUFFIX(T a, int n) { return fm_real_##SUFFIX(fm_bits_##SUFFIX(a) >> n); }
 FM_SCALAR_VERBS(float, uint32_t, f32, fmaf, sqrtf, fabsf)
 FM_SCALAR_VERBS(double, uint64_t, f64, fma, sqrt, fabs)
+
+#define FM_SCALAR_TRANSPOSE(T, BITS)                                                                                   \
+    static inline void fm_transpose_##BITS(T *P, ptrdiff_t ldp, const T *W, ptrdiff_t ldw)                             \
+    {                                                                                                                  \
+        for (int j = 0; j < 4; ++j)                                                                                    \
+            for (int k = 0; k < 4; ++k)                                                                                \
+                P[k * ldp + j] = W[j * ldw + k];                                                                       \
+    }
+FM_SCALAR_TRANSPOSE(float, 32)
+FM_SCALAR_TRANSPOSE(double, 64)
 
 /* Register tiles: rows of a tile that is 1, 2 or 4 vectors wide, and the width in vectors of the one-row kernel. */
 #define TILE_ROWS_1 4

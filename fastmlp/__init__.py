@@ -12,8 +12,8 @@ except ImportError as error:
     if error.name != "fastmlp":
         raise
     raise ImportError(
-        "this is the source folder of fastmlp, without its compiled modules: start Python elsewhere than in the clone's "
-        "root to get the installed package, or build in place with `python setup.py build_ext --inplace`"
+        "this is the source folder of fastmlp, without its compiled modules: start Python outside the clone's root "
+        "to get the installed package, or build in place with `python setup.py build_ext --inplace`"
     ) from None
 
 from fastmlp import handmade, kernels
