@@ -4,10 +4,14 @@ What leaves here is C-contiguous, aligned, native float32 or float64 (int64 for 
 the caller's own memory wherever that is so already. Nothing here computes.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp import _core
+
+FLOAT32, FLOAT64 = np.dtype("f4"), np.dtype("f8")
 
 Array = NDArray[np.float32] | NDArray[np.float64]
 
@@ -25,12 +29,19 @@ def float_dtype(dtype: DTypeLike, name: str = "dtype") -> np.dtype:
 
 def common_dtype(*arrays: ArrayLike) -> np.dtype:
     """float32 if all that is floating is float32 or float16, else float64."""
-    sizes = [a.dtype.itemsize for a in map(np.asarray, arrays) if a.dtype.kind == "f"]
-    return np.dtype("f4" if sizes and max(sizes) <= 4 else "f8")
+    sizes = [_core.float_size(a) or _float_size(np.asarray(a)) for a in arrays]
+    return FLOAT32 if 0 < max(sizes) <= 4 else FLOAT64
+
+
+def _float_size(a: np.ndarray) -> int:
+    return a.dtype.itemsize if a.dtype.kind == "f" else 0
 
 
 def floats(x: ArrayLike, dtype: np.dtype | None, name: str) -> Array:
     """x as a contiguous array of dtype (None: its common_dtype), copied only where it must be."""
+    size = _core.float_size(x)
+    if size and (dtype is None or size == dtype.itemsize):
+        return x  # type: ignore[return-value]
     a = np.asarray(x)
     if a.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {a.dtype}; it must hold real numbers")
@@ -80,13 +91,17 @@ def classes(y: ArrayLike, n_classes: int, name: str = "y") -> NDArray[np.int64]:
     if a.ndim > 1:
         raise ValueError(f"{name} has shape {a.shape}; it must be (B,) class numbers")
     a = np.atleast_1d(a)
-    bad = ~((a >= 0) & (a < n_classes))
-    if a.dtype.kind == "f":
-        bad |= a != np.floor(a)
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise ValueError(f"{name}[{at}] is {a[at]}; it must be a whole class number from 0 to {n_classes - 1}")
-    return np.require(a, np.int64, ["C", "A"])
+    if a.dtype == np.int64 and a.dtype.isnative and a.flags.c_contiguous and a.flags.aligned:
+        result, bad = a, _core.first_outside(a, n_classes)
+    else:
+        wrong = ~((a >= 0) & (a < n_classes))  # before the conversion, which a NaN or 2**63 would not survive
+        if a.dtype.kind == "f":
+            wrong |= a != np.floor(a)
+        bad = int(np.argmax(wrong)) if wrong.any() else a.size
+        result = a if wrong.any() else np.require(a, np.int64, ["C", "A"])
+    if bad < a.size:
+        raise ValueError(f"{name}[{bad}] is {a[bad]}; it must be a whole class number from 0 to {n_classes - 1}")
+    return result
 
 
 def targets(y: ArrayLike, n_outputs: int, dtype: np.dtype, one_row: bool = False, name: str = "y") -> Array:
@@ -109,19 +124,25 @@ def probabilities(y: Array, name: str = "y") -> None:
         raise ValueError(f"{name} is {y[at][bad[at]][0]} in row {at}; binary cross-entropy needs numbers from 0 to 1")
 
 
-def output(out: object, shape: tuple[int, ...], dtype: np.dtype, *apart_from: np.ndarray) -> np.ndarray:
+def output(out: Any, shape: tuple[int, ...], dtype: np.dtype, *apart_from: np.ndarray) -> np.ndarray:
     """out itself if results can be written there: its shape and dtype are right and it is no part of apart_from."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out is a {type(out).__name__}; it must be a numpy array")
-    if out.shape != shape or out.dtype != dtype or not out.dtype.isnative:
-        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; it must be {shape} of {dtype}")
-    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
-        raise ValueError("out is not contiguous, aligned and writeable; it must be all three")
-    if any(np.may_share_memory(out, other) for other in apart_from):
-        raise ValueError("out overlaps the network's parameters; it must have memory of its own")
-    return out
+    if not _core.is_output(out, shape, dtype.itemsize):
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out is a {type(out).__name__}; it must be a numpy array")
+        if out.shape != shape or out.dtype != dtype or not out.dtype.isnative:
+            raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; it must be {shape} of {dtype}")
+        if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
+            raise ValueError("out is not contiguous, aligned and writeable; it must be all three")
+    for other in apart_from:
+        if _core.overlap(out, other):
+            raise ValueError("out overlaps the network's parameters; it must have memory of its own")
+    checked: NDArray[Any] = out
+    return checked
 
 
 def apart(a: Array, *written: np.ndarray) -> Array:
     """a, or a copy where one of the arrays to be written overlaps it."""
-    return a.copy() if any(np.may_share_memory(a, out) for out in written) else a
+    for out in written:
+        if _core.overlap(a, out):
+            return a.copy()
+    return a

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmlp cimport _csrc
 from fastmlp._csrc cimport fm_net, fm_ops
@@ -89,6 +89,38 @@ def permutation(uint32_t n, uint64_t seed, uint32_t epoch):
     with nogil:
         _csrc.fm_permutation(<uint32_t *>cnp.PyArray_DATA(out), n, seed, epoch)
     return out
+
+
+def float_size(a):
+    """4 or 8 for an array of native float32 or float64 that C can read as it is, contiguous and aligned; else 0."""
+    if not cnp.PyArray_CheckExact(a) or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a):
+        return 0
+    kind = cnp.PyArray_TYPE(<cnp.ndarray>a)
+    return 4 if kind == cnp.NPY_FLOAT else 8 if kind == cnp.NPY_DOUBLE else 0
+
+
+def is_output(out, tuple shape, int itemsize):
+    """Whether C can write float results of this shape and size to it as it is."""
+    return float_size(out) == itemsize and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out) and out.shape == shape
+
+
+def first_outside(cnp.ndarray a, int64_t n):
+    """The place of the first of contiguous int64 numbers that is not in 0..n-1; their number if there is none."""
+    cdef const int64_t *at = <const int64_t *>cnp.PyArray_DATA(a)
+    cdef ptrdiff_t i = 0, size = cnp.PyArray_SIZE(a)
+    with nogil:
+        while i < size and 0 <= at[i] < n:
+            i += 1
+    return i
+
+
+def overlap(cnp.ndarray a, cnp.ndarray b):
+    """Whether the memory of two arrays may have a byte in common."""
+    if not (cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(b)):
+        return np.may_share_memory(a, b)
+    cdef char *at = <char *>cnp.PyArray_DATA(a)
+    cdef char *bt = <char *>cnp.PyArray_DATA(b)
+    return at < bt + cnp.PyArray_NBYTES(b) and bt < at + cnp.PyArray_NBYTES(a)
 
 
 def first_not_finite(cnp.ndarray a):

@@ -190,24 +190,52 @@ cdef class Network:
         True
         """
         cdef cnp.ndarray a, y
-        cdef cnp.npy_intp shape
-        if cnp.PyArray_CheckExact(x):
-            a = <cnp.ndarray>x
+        cdef cnp.npy_intp shape[2]
+        cdef int ndim
+        if not cnp.PyArray_CheckExact(x) or self.net.siamese:
+            return self._many(x, out)
+        a = <cnp.ndarray>x
+        ndim = cnp.PyArray_NDIM(a)
+        if (
+            cnp.PyArray_TYPE(a) != self.typenum
+            or not cnp.PyArray_ISCARRAY_RO(a)
+            or ndim not in (1, 2)
+            or cnp.PyArray_DIM(a, ndim - 1) != self.inputs
+        ):
+            return self._many(x, out)
+        shape[0] = cnp.PyArray_DIM(a, 0)
+        shape[ndim - 1] = self.outputs
+        if out is None:
+            y = cnp.PyArray_EMPTY(ndim, shape, self.typenum, 0)
+        else:
+            y = self._output(out, ndim, shape)
+            if ndim == 2:
+                a = _arrays.apart(a, y)
+        if ndim == 1:
+            self._row(<char *>cnp.PyArray_DATA(y), <char *>cnp.PyArray_DATA(a))
+        else:
+            self._rows(cnp.PyArray_DATA(y), cnp.PyArray_DATA(a), NULL, shape[0], None)
+        return y
+
+    cdef cnp.ndarray _output(self, out, int ndim, cnp.npy_intp *shape):
+        """out, if results can be written there; the errors are told by _arrays."""
+        cdef cnp.ndarray y
+        cdef char *start
+        if cnp.PyArray_CheckExact(out):
+            y = <cnp.ndarray>out
+            start = <char *>cnp.PyArray_DATA(y)
             if (
-                cnp.PyArray_NDIM(a) == 1
-                and cnp.PyArray_DIM(a, 0) == self.inputs
-                and cnp.PyArray_TYPE(a) == self.typenum
-                and cnp.PyArray_ISCARRAY_RO(a)
-                and not self.net.siamese
+                cnp.PyArray_TYPE(y) == self.typenum
+                and cnp.PyArray_ISCARRAY(y)
+                and cnp.PyArray_NDIM(y) == ndim
+                and cnp.PyArray_DIM(y, 0) == shape[0]
+                and cnp.PyArray_DIM(y, ndim - 1) == shape[ndim - 1]
+                and (start >= self.data + cnp.PyArray_NBYTES(self.flat_params)
+                     or start + cnp.PyArray_NBYTES(y) <= self.data)
             ):
-                if out is None:
-                    shape = self.outputs
-                    y = cnp.PyArray_EMPTY(1, &shape, self.typenum, 0)
-                else:
-                    y = _arrays.output(out, (self.outputs,), self.dtype, self.flat_params)
-                self._row(<char *>cnp.PyArray_DATA(y), <char *>cnp.PyArray_DATA(a))
                 return y
-        return self._many(x, out)
+        wanted = [shape[i] for i in range(ndim)]
+        return _arrays.output(out, tuple(wanted), self.dtype, self.flat_params)
 
     cdef int _row(self, char *y, const char *x) except -1:
         cdef char stack[ROW_STACK]
@@ -242,26 +270,32 @@ cdef class Network:
 
     def _forward(self, tuple X, cnp.ndarray y, threads=None):
         """y (B, O) or (O,) <- the outputs for checked rows X[0] (B, I), and X[1] for siamese networks."""
-        cdef cnp.ndarray rows = X[0]
+        cdef cnp.ndarray first = X[0], second = X[len(X) - 1]
+        self._rows(
+            cnp.PyArray_DATA(y), cnp.PyArray_DATA(first), cnp.PyArray_DATA(second), cnp.PyArray_DIM(first, 0), threads
+        )
+
+    cdef int _rows(self, void *y, const void *first, const void *second, ptrdiff_t B, threads) except -1:
         cdef const void *data[2]
-        cdef ptrdiff_t B = cnp.PyArray_DIM(rows, 0)
-        cdef int workers = self._workers(B, threads)
+        cdef int workers
         cdef void *scratch
-        data[0] = cnp.PyArray_DATA(rows)
-        data[1] = cnp.PyArray_DATA(<cnp.ndarray>X[1]) if self.net.siamese else NULL
         if B == 1 and not self.net.siamese:
-            self._row(<char *>cnp.PyArray_DATA(y), <char *>data[0])
-            return
+            return self._row(<char *>y, <char *>first)
+        workers = self._workers(B, threads)
+        data[0], data[1] = first, second
         scratch = PyMem_RawMalloc(forward_scratch(&self.net, workers) * self.itemsize + LINE)
         if scratch == NULL:
             raise MemoryError
         with nogil:
-            self.ops.forward(&self.net, self.data, cnp.PyArray_DATA(y), data, B, _aligned(scratch), workers)
+            self.ops.forward(&self.net, self.data, y, data, B, _aligned(scratch), workers)
         PyMem_RawFree(scratch)
+        return 0
 
     cdef int _workers(self, ptrdiff_t B, threads) except -1:
         """How many threads B rows are worth: between two joins, each weight meets each row in one multiply-add."""
         cdef ptrdiff_t worth = <ptrdiff_t>(2.0 * self.n_weights * B / WORKER_FLOP)
+        if worth < 2 and threads is None:
+            return 1
         return max(1, min(num_threads(threads), worth, B))
 
     # ---- training ----

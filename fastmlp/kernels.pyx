@@ -11,7 +11,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 
 import numpy as np
 
-from fastmlp cimport _core
+from fastmlp._core cimport matmul_scratch, operations
 from fastmlp._csrc cimport (
     FM_LOG_SOFTMAX,
     FM_LOGSUMEXP,
@@ -19,42 +19,48 @@ from fastmlp._csrc cimport (
     fm_ops,
 )
 
-from fastmlp import _arrays, _names
+from fastmlp import _arrays, _core, _names
 
 cnp.import_array()
 
 
 cdef const fm_ops *_ops(dtype) except NULL:
-    return _core.operations(dtype.itemsize == 8)
+    return operations(dtype.itemsize == 8)
 
 
 cdef inline void *_data(a) noexcept:
     return cnp.PyArray_DATA(<cnp.ndarray>a) if a is not None else NULL
 
 
-cdef _outputs(out, shapes, dtype):
-    """The arrays to write to: new ones, or the caller's, checked to be right and apart from each other."""
+cdef cnp.ndarray _output(out, shape, dtype):
+    """The array to write to: a new one, or the caller's, checked to be right."""
+    return np.empty(shape, dtype) if out is None else _arrays.output(out, shape, dtype)
+
+
+cdef tuple _two_outputs(out, first_shape, second_shape, dtype):
+    """The arrays to write two results to: new ones, or the caller's, right and apart from each other."""
     if out is None:
-        return [np.empty(shape, dtype) for shape in shapes]
-    given = (out,) if len(shapes) == 1 else out
-    if not isinstance(given, tuple) or len(given) != len(shapes):
-        raise TypeError(f"out is {type(out).__name__}; it must be a tuple of {len(shapes)} arrays")
-    for one, shape in zip(given, shapes):
-        _arrays.output(one, shape, dtype)
-    if len(given) == 2 and np.may_share_memory(given[0], given[1]):
+        return np.empty(first_shape, dtype), np.empty(second_shape, dtype)
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"out is {type(out).__name__}; it must be a tuple of two arrays")
+    first, second = _arrays.output(out[0], first_shape, dtype), _arrays.output(out[1], second_shape, dtype)
+    if _core.overlap(first, second):
         raise ValueError("the arrays of out overlap each other; each result needs memory of its own")
-    return list(given)
+    return first, second
 
 
 # ---- products ----
 
 
-cdef _strided(W, dtype):
+cdef cnp.ndarray _strided(W, dtype):
     """W itself where C can step through it, else a copy."""
-    a = np.asarray(W)
-    if a.dtype == dtype and a.dtype.isnative and a.flags.aligned and all(s % dtype.itemsize == 0 for s in a.strides):
-        return a
-    return _arrays.floats(a, dtype, "W")
+    cdef cnp.ndarray a = np.asarray(W)
+    cdef int i
+    cdef ptrdiff_t itemsize = dtype.itemsize
+    cdef bint steps = a.dtype == dtype and cnp.PyArray_ISNOTSWAPPED(a) and cnp.PyArray_ISALIGNED(a)
+    for i in range(cnp.PyArray_NDIM(a)):
+        steps = steps and cnp.PyArray_STRIDE(a, i) % itemsize == 0
+    return a if steps else _arrays.floats(a, dtype, "W")
 
 
 cdef _product(W, X, b, activation, out, bint one_row):
@@ -80,7 +86,7 @@ cdef _product(W, X, b, activation, out, bint one_row):
         b = _arrays.floats(b, dtype, "b")
         if b.shape != (O,):
             raise ValueError(f"b has shape {b.shape}; it must be ({O},)")
-    result, = _outputs(out, [(*rows.shape[:-1], O)], dtype)
+    result = _output(out, (*rows.shape[:-1], O), dtype)
     if out is not None:
         weights, rows = _arrays.apart(weights, result), _arrays.apart(rows, result)
         b = None if b is None else _arrays.apart(b, result)
@@ -88,7 +94,7 @@ cdef _product(W, X, b, activation, out, bint one_row):
     itemsize = dtype.itemsize
     W_row, W_column = weights.strides[0] // itemsize, weights.strides[1] // itemsize
     y, x, w, bias = _data(result), _data(rows), _data(weights), _data(b)
-    scratch = PyMem_RawMalloc(_core.matmul_scratch(I) * itemsize)
+    scratch = PyMem_RawMalloc(matmul_scratch(I) * itemsize)
     if scratch == NULL:
         raise MemoryError
     with nogil:
@@ -197,11 +203,12 @@ def outer_gradient(dz, X, *, out=None):
     if dz.ndim != 2 or X.ndim != 2 or len(dz) != len(X):
         raise ValueError(f"dz has shape {dz.shape} and X {X.shape}; they must be (B, O) and (B, I)")
     B, O, I = dz.shape[0], dz.shape[1], X.shape[1]
-    dW, db = _outputs(out, [(O, I), (O,)], dtype)
-    dz, X = _arrays.apart(dz, dW, db), _arrays.apart(X, dW, db)
+    dW, db = _two_outputs(out, (O, I), (O,), dtype)
+    if out is not None:
+        dz, X = _arrays.apart(dz, dW, db), _arrays.apart(X, dW, db)
     ops = _ops(dtype)
     W_data, b_data, dz_data, x_data = _data(dW), _data(db), _data(dz), _data(X)
-    scratch = PyMem_RawMalloc(_core.matmul_scratch(B) * <ptrdiff_t>dtype.itemsize)
+    scratch = PyMem_RawMalloc(matmul_scratch(B) * <ptrdiff_t>dtype.itemsize)
     if scratch == NULL:
         raise MemoryError
     with nogil:
@@ -227,8 +234,9 @@ cdef _reduce(int kind, z, out):
     cdef void *to
     cdef void *from_
     z = _rows(z, None)
-    result, = _outputs(out, [z.shape[:-1] if kind == FM_LOGSUMEXP else z.shape], z.dtype)
-    z = _arrays.apart(z, result)
+    result = _output(out, z.shape[:-1] if kind == FM_LOGSUMEXP else z.shape, z.dtype)
+    if out is not None:
+        z = _arrays.apart(z, result)
     ops = _ops(z.dtype)
     K = z.shape[z.ndim - 1]
     B = z.size // K
@@ -326,8 +334,9 @@ cdef _loss(name, z, y, out):
     if len(y) != B:
         target = "t" if name == "softmax_cross_entropy" else "y"
         raise ValueError(f"z has shape {z.shape} and {target} {y.shape}; they must have as many rows as each other")
-    loss, dz = _outputs(out, [z.shape[:-1], z.shape], dtype)
-    z, y = _arrays.apart(z, loss, dz), _arrays.apart(y, loss, dz)
+    loss, dz = _two_outputs(out, z.shape[:-1], z.shape, dtype)
+    if out is not None:
+        z, y = _arrays.apart(z, loss, dz), _arrays.apart(y, loss, dz)
     ops = _ops(dtype)
     lost, slope, logits, wanted = _data(loss), _data(dz), _data(z), _data(y)
     with nogil:
@@ -427,12 +436,16 @@ cdef _map(name, bint derivative, z, out):
     cdef void *to
     cdef void *from_
     cdef ptrdiff_t n
-    a = _arrays.floats(z, None, "z")
-    result, = _outputs(out, [a.shape], a.dtype)
-    if result is not a:  # in place is fine, a shifted overlap is not
-        a = _arrays.apart(a, result)
-    ops = _ops(a.dtype)
-    n, to, from_ = a.size, _data(result), _data(a)
+    cdef cnp.ndarray a = z if _core.float_size(z) else _arrays.floats(z, None, "z")
+    cdef cnp.ndarray result
+    if out is None:
+        result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a), 0)
+    else:
+        result = _arrays.output(out, (<object>a).shape, a.dtype)
+        if result is not a:  # in place is fine, a shifted overlap is not
+            a = _arrays.apart(a, result)
+    ops = operations(cnp.PyArray_ITEMSIZE(a) == 8)
+    n, to, from_ = cnp.PyArray_SIZE(a), cnp.PyArray_DATA(result), cnp.PyArray_DATA(a)
     with nogil:
         if derivative:
             ops.derivative(kind, to, from_, n)
