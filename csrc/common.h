@@ -38,6 +38,13 @@ static inline ptrdiff_t fm_widest(const fm_net *net)
     return width;
 }
 
+/* The longest sum of a product between layers. */
+static inline ptrdiff_t fm_deepest(const fm_net *net)
+{
+    const ptrdiff_t width = fm_widest(net), inputs = net->layers[0].inputs;
+    return inputs > width ? inputs : width;
+}
+
 /* The cases of a switch over the rows of a tile. */
 #define TILES_3(NV) TILE(NV, 1) TILE(NV, 2) TILE(NV, 3)
 #define TILES_4(NV) TILES_3(NV) TILE(NV, 4)

@@ -91,11 +91,12 @@ PANEL(4, TILE_ROWS_4, JOIN(TILES_, TILE_ROWS_4))
 #undef PANEL
 
 /* C (M, N) <- A B for N a multiple of LANES. Column panels outermost: their part of B stays in cache for all rows. Few rows
- * take the widest panels, where one row alone still keeps enough sums in flight. */
+ * take the widest panels, where one row alone still keeps enough sums in flight; so do rows of A that lie a multiple of
+ * 2 kB apart, of which an L1 cache of 8 ways cannot hold one line each for a high tile. */
 static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak,
                      const T *B, ptrdiff_t ldb, const FN(epilogue) *e)
 {
-    const ptrdiff_t wide = M <= TILE_ROWS_4 ? 4 : 2;
+    const ptrdiff_t wide = M <= TILE_ROWS_4 || (ak == 1 && ai * (ptrdiff_t)sizeof(T) % 2048 == 0) ? 4 : 2;
     for (ptrdiff_t j = 0; j < N;) {
         const ptrdiff_t vectors = (N - j) / LANES;
         if (vectors >= 4 && wide == 4) {
@@ -126,6 +127,36 @@ static void FN(pack)(T *P, ptrdiff_t ld, const T *W, ptrdiff_t W_k, ptrdiff_t W_
                 P[k * ld + j] = W[k * W_k + j * W_j];
             for (ptrdiff_t j = columns; j < padded; ++j)
                 P[k * ld + j] = 0;
+        }
+    }
+}
+
+/* Whether so few columns waste most of a vector: then rows go across vectors instead, which pays for transposing A. */
+static int FN(is_narrow)(ptrdiff_t N)
+{
+    return 4 * N <= LANES;
+}
+
+/* The columns 0..N of C (M, N) <- A B for few columns: C^T = B^T A^T, 64 rows at a time. Each sum runs as in gemm.
+ * scratch: fm_matmul_scratch(K) elements. */
+static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t lda, const T *B,
+                       ptrdiff_t ldb, const FN(epilogue) *e, T *scratch)
+{
+    T *const across = scratch, *const splat = across + FM_PANEL * FM_PANEL, *const packed = splat + FM_PANEL;
+    const FN(epilogue) raw = {0};
+    FN(epilogue) one = *e;
+    one.bias = e->bias ? splat : NULL;
+    for (ptrdiff_t i = 0, rows; i < M; i += rows) {
+        rows = M - i < FM_PANEL ? M - i : FM_PANEL;
+        const ptrdiff_t width = (rows + LANES - 1) / LANES * LANES;
+        FN(pack)(packed, width, A + i * lda, 1, lda, K, rows);
+        FN(gemm)(N, width, K, across, width, B, 1, ldb, packed, width, &raw);
+        for (ptrdiff_t n = 0; n < N; ++n) {
+            v_store(splat, v_set1(e->bias ? e->bias[n] : 0));
+            for (ptrdiff_t r = 0; r < width; r += LANES)
+                v_store(packed + r, FN(finish)(v_load(across + n * width + r), &one, NULL, 0, 0));
+            for (ptrdiff_t r = 0; r < rows; ++r)
+                C[(i + r) * ldc + n] = packed[r];
         }
     }
 }

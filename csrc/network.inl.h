@@ -13,13 +13,17 @@ static ptrdiff_t FN(vectors)(ptrdiff_t n) /* n columns in whole vectors: what is
     return (n + LANES - 1) / LANES * LANES;
 }
 
-/* z or h (rows, O) of one layer from its inputs x; r'(z) goes to d unless NULL or plain from h. */
-static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x, ptrdiff_t ldx, ptrdiff_t rows)
+/* h (rows, O) of one layer from its inputs x; r'(z) goes to d unless NULL or plain from h.
+ * scratch: fm_matmul_scratch(inputs) elements. */
+static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x, ptrdiff_t ldx, ptrdiff_t rows, T *scratch)
 {
     const int fused = l->activation == FM_IDENTITY || l->activation == FM_RELU;
     const FN(epilogue) e = {.bias = l->b < 0 ? NULL : params + l->b, .affine = 1, .relu = l->activation == FM_RELU,
                             .flush = fused};
-    FN(gemm)(rows, FN(vectors)(l->outputs), l->inputs, h, l->ld, x, ldx, 1, params + l->W, l->ld, &e);
+    if (FN(is_narrow)(l->outputs) && rows >= LANES)
+        FN(narrow)(rows, l->outputs, l->inputs, h, l->ld, x, ldx, params + l->W, l->ld, &e, scratch);
+    else
+        FN(gemm)(rows, FN(vectors)(l->outputs), l->inputs, h, l->ld, x, ldx, 1, params + l->W, l->ld, &e);
     if (!fused)
         FN(map)(l->activation, h, d, h, rows * l->ld, 1);
 }
@@ -97,7 +101,7 @@ typedef struct {
     ptrdiff_t B;
 } FN(inference);
 
-/* The first n layers on a block of rows, to and fro between two halves of block; returns where the last h is. */
+/* The first n layers on a block of rows, to and fro between two thirds of block; returns where the last h is. */
 static T *FN(chain)(const fm_net *net, int n, const T *params, T *block, const T *x, ptrdiff_t rows)
 {
     const ptrdiff_t half = FM_BLOCK_ROWS * fm_widest(net);
@@ -105,7 +109,7 @@ static T *FN(chain)(const fm_net *net, int n, const T *params, T *block, const T
     T *h = block;
     for (int i = 0; i < n; ++i) {
         h = block + i % 2 * half;
-        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows);
+        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows, block + 3 * half);
         x = h, ldx = net->layers[i].ld;
     }
     return h;
@@ -126,14 +130,14 @@ static void FN(infer)(void *context, int worker, int workers)
     const fm_layer *last = &net->layers[net->n_layers - 1];
     const ptrdiff_t half = FM_BLOCK_ROWS * fm_widest(net), I = net->layers[0].inputs;
     const ptrdiff_t end = c->B * (worker + 1) / workers;
-    T *const block = c->scratch + worker * 3 * half, *const a = block + 2 * half;
+    T *const block = c->scratch + worker * fm_forward_scratch(net, 1), *const a = block + 2 * half;
     for (ptrdiff_t r = c->B * worker / workers, rows; r < end; r += rows) {
         rows = end - r < FM_BLOCK_ROWS ? end - r : FM_BLOCK_ROWS;
         const T *h = FN(chain)(net, net->n_layers - net->siamese, c->params, block, c->X[0] + r * I, rows);
         if (net->siamese) {
             memcpy(a, h, (size_t)(rows * last[-1].ld) * sizeof(T));
             FN(subtract)(a, FN(chain)(net, net->n_layers - 1, c->params, block, c->X[1] + r * I, rows), rows * last[-1].ld);
-            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows);
+            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows, block + 3 * half);
             h = block;
         }
         for (ptrdiff_t i = 0; i < rows; ++i)

@@ -119,7 +119,7 @@ static void FN(rows_part)(void *context, int worker, int workers)
     const T *params = j->t->params;
     const fm_layer *first = net->layers, *last = first + net->n_layers - 1;
     const ptrdiff_t r0 = j->B * worker / workers, r1 = j->B * (worker + 1) / workers;
-    T *scratch = j->s.scratch + worker * fm_padded(fm_matmul_scratch(fm_widest(net)));
+    T *scratch = j->s.scratch + worker * fm_padded(fm_matmul_scratch(fm_deepest(net)));
     ptrdiff_t ld;
 
     if (j->X[0] == j->s.x)
@@ -135,7 +135,8 @@ static void FN(rows_part)(void *context, int worker, int workers)
         for (int side = 0; side <= sides; ++side) {
             const ptrdiff_t at = (side * j->B + r0) * l->ld;
             const T *x = FN(input_of)(j, l, side, &ld);
-            FN(layer)(l, params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, x + r0 * ld, ld, r1 - r0);
+            FN(layer)(l, params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, x + r0 * ld, ld, r1 - r0,
+                      scratch);
         }
     }
     FN(output_gradient)(j, r0, r1);
@@ -152,33 +153,54 @@ static void FN(rows_part)(void *context, int worker, int workers)
     }
 }
 
-/* Part two, for one worker's share of each layer's inputs: dW in strips that are updated while they are in cache. */
+/* Gradient of n elements from `at` on is written: update them while they are in cache. */
+static void FN(update_range)(const FN(job) *j, ptrdiff_t at, ptrdiff_t n, int is_weight)
+{
+    if (j->t->optimizer)
+        FN(step_range)(&j->step, j->t, at, n, is_weight);
+}
+
+/* dW of a layer with few outputs, its inputs across vectors: dW^T = dz^T X. */
+static void FN(narrow_gradient)(T *dW, const fm_layer *l, const T *dz, const T *x, ptrdiff_t ld, ptrdiff_t rows, T *scratch)
+{
+    const FN(epilogue) raw = {0};
+    const ptrdiff_t width = FN(vectors)(l->inputs);
+    FN(gemm)(l->outputs, width, rows, scratch, width, dz, 1, l->ld, x, ld, &raw);
+    for (ptrdiff_t i = 0; i < l->inputs; ++i)
+        for (ptrdiff_t o = 0; o < l->outputs; ++o)
+            dW[i * l->ld + o] = scratch[o * width + i];
+}
+
+/* Part two, for one worker's share of each layer's inputs: dW in strips, each updated at once. What is too little to share,
+ * biases and narrow layers, is worker 0's. */
 static void FN(tiles_part)(void *context, int worker, int workers)
 {
     const FN(job) *j = context;
-    const fm_training *t = j->t;
-    const fm_net *net = t->net;
+    const fm_net *net = j->t->net;
     const FN(epilogue) raw = {0};
     const T one = 1;
-    T *grads = t->grads;
+    T *grads = j->t->grads;
     for (int i = net->n_layers - 1; i >= 0; --i) {
         const fm_layer *l = &net->layers[i];
-        const int sides = net->siamese && i < net->n_layers - 1;
-        const ptrdiff_t N = FN(vectors)(l->outputs), strip = FM_STRIP / l->ld < 14 ? 14 : FM_STRIP / l->ld;
-        const ptrdiff_t end = l->inputs * (worker + 1) / workers, rows = j->B * (1 + sides);
+        const ptrdiff_t rows = j->B * (1 + (net->siamese && i < net->n_layers - 1)), N = FN(vectors)(l->outputs);
         const T *dz = FN(dz_of)(j, l);
-        ptrdiff_t ld;
+        ptrdiff_t ld, at = l->inputs * worker / workers, end = l->inputs * (worker + 1) / workers;
         const T *x = FN(input_of)(j, l, 0, &ld);
-        for (ptrdiff_t at = l->inputs * worker / workers, n; at < end; at += n) {
+        if (FN(is_narrow)(l->outputs) && FN(vectors)(l->inputs) <= ld) {
+            if (worker == 0) {
+                FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, j->s.scratch);
+                FN(update_range)(j, l->W, l->inputs * l->ld, 1);
+            }
+            at = end;
+        }
+        for (ptrdiff_t n, strip = FM_STRIP / l->ld < 14 ? 14 : FM_STRIP / l->ld; at < end; at += n) {
             n = end - at < strip ? end - at : strip;
             FN(gemm)(n, N, rows, grads + l->W + at * l->ld, l->ld, x + at, 1, ld, dz, l->ld, &raw);
-            if (t->optimizer)
-                FN(step_range)(&j->step, t, l->W + at * l->ld, n * l->ld, 1);
+            FN(update_range)(j, l->W + at * l->ld, n * l->ld, 1);
         }
         if (worker == 0 && l->b >= 0) {
             FN(gemm)(1, N, rows, grads + l->b, l->ld, &one, 0, 0, dz, l->ld, &raw);
-            if (t->optimizer)
-                FN(step_range)(&j->step, t, l->b, l->ld, 0);
+            FN(update_range)(j, l->b, l->ld, 0);
         }
     }
 }

@@ -13,7 +13,7 @@ ptrdiff_t fm_row_scratch(const fm_net *net)
 
 ptrdiff_t fm_forward_scratch(const fm_net *net, int threads)
 {
-    return threads * 3 * FM_BLOCK_ROWS * fm_widest(net);
+    return threads * fm_padded(3 * FM_BLOCK_ROWS * fm_widest(net) + fm_matmul_scratch(fm_deepest(net)));
 }
 
 ptrdiff_t fm_workspace(const fm_net *net, ptrdiff_t batch, int threads)
@@ -22,5 +22,5 @@ ptrdiff_t fm_workspace(const fm_net *net, ptrdiff_t batch, int threads)
     const ptrdiff_t rows = batch * (1 + net->siamese), all = last->before + last->ld;
     return fm_padded(rows * net->layers[0].inputs) + fm_padded(batch * fm_target_elements(last->outputs)) +
            fm_padded(batch) + (net->siamese ? batch * last[-1].ld : 0) + 2 * rows * all +
-           threads * fm_padded(fm_matmul_scratch(fm_widest(net)));
+           threads * fm_padded(fm_matmul_scratch(fm_deepest(net)));
 }
