@@ -242,7 +242,7 @@ class BaseMLP(Network):
         if history.val_loss:
             metric = "R2" if self.loss == "squared_error" else "accuracy"
             line += f"  val_loss {history.val_loss[-1]:.4f}  val_{metric} {history.val_metric[-1]:.4f}"
-        return line + f"  {1e3 * history.seconds[-1]:.1f} ms"
+        return line + f"  {1e3 * history.seconds[-1]:.3g} ms"
 
     def _evaluate(self, X: tuple[NDArray[Any], ...], y: NDArray[Any], threads: int | None) -> tuple[float, float]:
         """Mean loss, and accuracy or R², over checked rows. Sums run in order: cumsum never reassociates."""
