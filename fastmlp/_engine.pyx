@@ -433,6 +433,14 @@ cdef class Network:
         dict
             ``optimizer``: the settings object or None; ``steps``: how many were done; ``beta_powers``: the running
             products of beta1 and beta2; ``slots``: copies of the moments, laid out like params.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> net = fastmlp.MLP([2, 4, 1], loss="squared_error")
+        >>> loss = net.train_step([[1, 2]], [3], fastmlp.Adam())
+        >>> net.optimizer_state()["steps"]
+        1
         """
         return {
             "optimizer": self.optimizer,
@@ -442,7 +450,25 @@ cdef class Network:
         }
 
     def set_optimizer_state(self, state):
-        """Take on what optimizer_state gave, for a network of the same layers."""
+        """Take on what optimizer_state gave, for a network of the same layers.
+
+        Parameters
+        ----------
+        state : dict
+
+        Raises
+        ------
+        ValueError
+            If the moments are of another size.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> net = fastmlp.MLP([2, 4, 1], loss="squared_error")
+        >>> loss = net.train_step([[1, 2]], [3], fastmlp.Adam())
+        >>> other = fastmlp.MLP([2, 4, 1], loss="squared_error")
+        >>> other.set_optimizer_state(net.optimizer_state())
+        """
         self.reset_optimizer()
         if state["optimizer"] is None:
             return

@@ -9,6 +9,8 @@ from numpy.typing import DTypeLike
 from fastmlp._names import check_whole
 from fastmlp.mlp import MLP
 
+__all__ = ["all_distinct"]
+
 
 def all_distinct(n: int, dtype: DTypeLike = "float64") -> MLP:
     """A network that tells whether its n inputs are all different.

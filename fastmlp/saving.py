@@ -89,6 +89,16 @@ def load(path: str | bytes | os.PathLike[Any]) -> MLP | SiameseMLP:
         ever executed.
     OSError
         If it cannot be opened.
+
+    Examples
+    --------
+    >>> import fastmlp, tempfile, os
+    >>> net = fastmlp.MLP([2, 3, 1], loss="squared_error", seed=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(os.path.join(folder, "net.npz"))
+    ...     again = fastmlp.load(os.path.join(folder, "net.npz"))
+    >>> again.sizes, again.seed
+    ((2, 3, 1), 4)
     """
     with open(path, "rb") as file:
         try:

@@ -75,6 +75,19 @@ class SiameseMLP(BaseMLP):
         -------
         ndarray, shape (m,), or () for one pair
             Greater than 0 where x1 is taken to rank above x2.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no pair of arrays of numbers, or a shape is wrong.
+
+        Examples
+        --------
+        >>> import fastmlp, numpy as np
+        >>> net = fastmlp.SiameseMLP([2, 8], seed=0)
+        >>> X1, X2 = np.eye(2), np.ones((2, 2))
+        >>> bool((net((X2, X1)) == -net((X1, X2))).all())  # the head's bias is still 0
+        True
         """
         rows, one_row = self._inputs(x, "x")
         shape = () if one_row else (len(rows[0]),)
@@ -87,12 +100,26 @@ class SiameseMLP(BaseMLP):
         return out
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """1 where the first of a pair ranks above the second, else 0: int64 (m,), or () for one pair.
+        """1 where the first of a pair ranks above the second, else 0.
+
+        Parameters
+        ----------
+        X : pair of array_like, each (m, I), or (I,) for one pair
+
+        Returns
+        -------
+        ndarray of int64, shape (m,), or () for one pair
 
         Raises
         ------
         ValueError
             For a pair whose output is NaN, naming the row.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> fastmlp.SiameseMLP([2, 8], seed=0).predict(([[1, 0], [0, 1]], [[0, 1], [1, 0]])).shape
+        (2,)
         """
         z = self(X)
         if np.isnan(z).any():
@@ -100,5 +127,20 @@ class SiameseMLP(BaseMLP):
         return np.asarray(z > 0, np.int64)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """The chance that the first of a pair ranks above the second: sigmoid(z3), (m,), or () for one pair."""
+        """The chance that the first of a pair ranks above the second, sigmoid(z3).
+
+        Parameters
+        ----------
+        X : pair of array_like, each (m, I), or (I,) for one pair
+
+        Returns
+        -------
+        ndarray, shape (m,), or () for one pair
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> fastmlp.SiameseMLP([2, 8], seed=0).predict_proba(([[1, 0]], [[1, 0]]))
+        array([0.5], dtype=float32)
+        """
         return kernels.sigmoid(self(X))

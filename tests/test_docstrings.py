@@ -1,0 +1,55 @@
+"""The examples of the docstrings and of the README run, and every public function and class has one."""
+
+import doctest
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+
+import pytest
+
+import fastmlp
+
+MODULES = [f"fastmlp.{module.name}" for module in pkgutil.iter_modules(fastmlp.__path__) if module.name != "__main__"]
+README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
+
+
+@pytest.mark.parametrize("name", ["fastmlp", *MODULES])
+def test_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.skipif(not README.exists(), reason="only a clone and an sdist have the README")
+def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    names = {}
+    exec(code, names)
+    assert names["accuracy"] > 0.95
+    assert (names["again"].params == names["net"].params).all()
+
+
+def public():
+    """Every public name of fastmlp and its public modules, and the public methods of its classes."""
+    for module in (fastmlp, fastmlp.kernels, fastmlp.handmade):
+        for name in getattr(module, "__all__", None) or dir(module):
+            thing = getattr(module, name)
+            if name.startswith("_") or not callable(thing) or not thing.__module__.startswith("fastmlp"):
+                continue
+            yield f"{module.__name__}.{name}", thing
+            methods = dir(thing) if inspect.isclass(thing) and not issubclass(thing, Exception) else ()
+            for method in methods:
+                if callable(getattr(thing, method)) and (
+                    not method.startswith("_") or (method == "__call__" and hasattr(thing, "predict"))
+                ):
+                    yield f"{module.__name__}.{name}.{method}", getattr(thing, method)
+
+
+def test_every_public_name_has_an_example():
+    without = [name for name, thing in public() if ">>>" not in (thing.__doc__ or "")]
+    # an error and the two functions whose one promise is to raise have nothing to show
+    exempt = {"fastmlp.FormatError", "fastmlp.kernels.impulse_derivative", "fastmlp.kernels.heaviside_derivative"}
+    assert set(without) <= exempt
+    assert len(list(public())) > 50
