@@ -469,6 +469,9 @@ cdef class Network:
         >>> other = fastmlp.MLP([2, 4, 1], loss="squared_error")
         >>> other.set_optimizer_state(net.optimizer_state())
         """
+        for given in state["slots"]:
+            if np.shape(given) != (self.flat_params.size,):
+                raise ValueError(f"a slot has shape {np.shape(given)}; it must be ({self.flat_params.size},), like params")
         self.reset_optimizer()
         if state["optimizer"] is None:
             return
