@@ -469,9 +469,10 @@ cdef class Network:
         >>> other = fastmlp.MLP([2, 4, 1], loss="squared_error")
         >>> other.set_optimizer_state(net.optimizer_state())
         """
+        shape = (self.flat_params.size,)
         for given in state["slots"]:
-            if np.shape(given) != (self.flat_params.size,):
-                raise ValueError(f"a slot has shape {np.shape(given)}; it must be ({self.flat_params.size},), like params")
+            if np.shape(given) != shape:
+                raise ValueError(f"a slot has shape {np.shape(given)}; it must be {shape}, like params")
         self.reset_optimizer()
         if state["optimizer"] is None:
             return
