@@ -1,12 +1,7 @@
-/* Networks: one row, many rows, and the training step. The only file that loops over layers.
+/* Inference: one row, and many rows in blocks. train.inl.h does the rest of what loops over layers.
  *
- *   forward   h_l = r(h_{l-1} W_l + b_l), h_0 = X               W_l (I, O)
- *   backward  dz_{l-1} = (dz_l W_l^T) o r'(z_{l-1}),  dW_l = h_{l-1}^T dz_l,  db_l = sum of the rows of dz_l
- *   siamese   the first layers see the rows of X[0], then those of X[1]; the last layer sees a = h(x1) - h(x2).
- *             Below it, dz comes from dz for the first half of the rows and from -dz for the second.
- *
- * A step has two parts that run in parallel: rows (gather, forward, loss, dz), then tiles of dW with their update. Each
- * output element is one worker's, its sum never split, so the number of workers changes no bit. */
+ *   h_l = r(h_{l-1} W_l + b_l), h_0 = X               W_l (I, O)
+ *   siamese: the first layers see X[0], then X[1]; the last layer sees a = h(x1) - h(x2) */
 
 static ptrdiff_t FN(vectors)(ptrdiff_t n) /* n columns in whole vectors: what is computed of a padded row */
 {

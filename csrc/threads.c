@@ -45,8 +45,10 @@ double fm_seconds(void)
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define RELAX() __builtin_ia32_pause()
-#else
+#elif defined(__aarch64__)
 #define RELAX() __asm__ volatile("yield")
+#else
+#define RELAX() ((void)0)
 #endif
 
 enum { MOST_THREADS = 256 };

@@ -1,7 +1,7 @@
 """One network's plan and memory; one row, a batch, a pass of training: each one call into C without Python in between.
 
 Everything that can be decided once is decided when a Network is built. Shapes and values arrive checked from mlp.py
-through _arrays.py, except in __call__, whose short way for one good row pays for no Python at all.
+through _arrays.py, except in __call__, whose short way for good rows pays for no Python at all.
 """
 
 cimport numpy as cnp
@@ -57,6 +57,22 @@ def leading_dimension(ptrdiff_t outputs, ptrdiff_t itemsize):
     return ld + line if ld * itemsize % 1024 == 0 else ld
 
 
+cdef class _Turn:
+    """Holds a network busy. In C, so that no signal handler runs between taking it and the promise to give it back."""
+
+    cdef Network net
+
+    def __cinit__(self, net):
+        self.net = net
+
+    def __enter__(self):
+        self.net._refuse_if_busy()
+        self.net.busy = True
+
+    def __exit__(self, *error):
+        self.net.busy = False
+
+
 cdef class Network:
     """A chain of dense layers with its parameters, gradients and optimizer state. The base of MLP and SiameseMLP.
 
@@ -88,6 +104,7 @@ cdef class Network:
 
     def __cinit__(self, *args, **kwargs):
         self.layers = NULL
+        self.typenum = -1  # no array has it: a network that was never initialised takes no short way
 
     def __dealloc__(self):
         PyMem_RawFree(self.layers)
@@ -256,7 +273,9 @@ cdef class Network:
         return 0
 
     def _many(self, x, out=None):
-        """__call__ for whatever is not one row of the right type."""
+        """__call__ for what is not an array of the right type and shape."""
+        if self.layers == NULL:
+            raise RuntimeError("this network was never initialised; its class's __init__ must run first")
         X = _arrays.floats(x, self.dtype, "x")
         rows = _arrays.as_rows(X, self.inputs, "x")
         shape = (*X.shape[:-1], self.outputs)
@@ -325,12 +344,9 @@ cdef class Network:
         if self.busy:
             raise RuntimeError("this network is being trained already, by a callback's caller or by another thread")
 
-    def _acquire(self):
-        self._refuse_if_busy()
-        self.busy = True
-
-    def _release(self):
-        self.busy = False
+    def _turn(self):
+        """A context in which this network is trained by its holder alone."""
+        return _Turn(self)
 
     def _train(self, tuple X, y, order, ptrdiff_t batch, optimizer, threads=None):
         """Steps over all rows of X in `order` (uint32, or None), each of `batch` rows; the mean loss over the rows.

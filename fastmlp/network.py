@@ -138,15 +138,20 @@ class BaseMLP(Network):
         targets = self._targets(data[1], inputs, one_row, "validation_data[1]")
         if not len(targets):
             raise ValueError(f"validation_data[0] has shape {inputs[0].shape}; it must have at least one row")
+        self._refuse_not_finite(inputs, targets, "validation_data[0]", "validation_data[1]")
+        if self.loss == "binary_cross_entropy":
+            _arrays.probabilities(targets, "validation_data[1]")
         return inputs, targets
 
-    def _refuse_not_finite(self, inputs: tuple[NDArray[Any], ...], targets: NDArray[Any]) -> None:
+    def _refuse_not_finite(
+        self, inputs: tuple[NDArray[Any], ...], targets: NDArray[Any], X_name: str = "X", y_name: str = "y"
+    ) -> None:
         if len(targets) >= 2**32:
-            raise ValueError(f"X has {len(targets)} rows; fit takes less than 2**32")
+            raise ValueError(f"{X_name} has {len(targets)} rows; fit takes less than 2**32")
         for rows in inputs:
-            _arrays.finite(rows, "X")
+            _arrays.finite(rows, X_name)
         if targets.dtype.kind == "f":
-            _arrays.finite(targets, "y")
+            _arrays.finite(targets, y_name)
 
     # ---- training ----
 
@@ -154,7 +159,6 @@ class BaseMLP(Network):
         self,
         X: Any,
         y: ArrayLike,
-        *,
         epochs: int = 10,
         batch_size: int = 128,
         optimizer: Optimizer = Adam(),  # noqa: B008 - settings are immutable
@@ -212,8 +216,7 @@ class BaseMLP(Network):
         engine_settings(optimizer, self.dtype)
         validation = None if validation_data is None else self._validation_data(validation_data)
         history = History()
-        self._acquire()
-        try:
+        with self._turn():
             for epoch in range(epochs):
                 start = perf_counter()
                 order = _core.permutation(len(targets), self.seed, self.epochs_done) if shuffle else None
@@ -233,8 +236,6 @@ class BaseMLP(Network):
                     history.val_metric.append(val_metric)
                 if verbose:
                     print(self._epoch_line(epoch, epochs, history))
-        finally:
-            self._release()
         return history
 
     def _epoch_line(self, epoch: int, epochs: int, history: History) -> str:
@@ -284,13 +285,11 @@ class BaseMLP(Network):
         True
         """
         inputs, targets = self._training_data(X, y)
-        self._acquire()
-        try:
-            return self._train(inputs, targets, None, len(targets), optimizer)
-        except FloatingPointError:
-            raise FloatingPointError("the loss is not finite; this step changed nothing") from None
-        finally:
-            self._release()
+        with self._turn():
+            try:
+                return self._train(inputs, targets, None, len(targets), optimizer)
+            except FloatingPointError:
+                raise FloatingPointError("the loss is not finite; this step changed nothing") from None
 
     def loss_and_grad(self, X: Any, y: ArrayLike) -> tuple[float, Gradients]:
         """The mean loss over the rows of X, and its gradient.
@@ -321,11 +320,8 @@ class BaseMLP(Network):
         (3, 2)
         """
         inputs, targets = self._training_data(X, y)
-        self._acquire()
-        try:
+        with self._turn():
             loss = self._gradient(inputs, targets)
-        finally:
-            self._release()
         return loss, list(self._gradient_views)
 
     def backward(self, X: Any, dz: ArrayLike) -> Any:
@@ -362,11 +358,8 @@ class BaseMLP(Network):
         _arrays.same_rows(inputs[0], rows, "X", "dz")
         if not len(rows):
             raise ValueError(f"X has shape {inputs[0].shape}; a gradient needs at least one row")
-        self._acquire()
-        try:
+        with self._turn():
             dX = self._backward(inputs, rows)
-        finally:
-            self._release()
         parts = np.split(dX, len(inputs))
         parts = [part[0] if one_row else part for part in parts]
         return parts[0] if len(parts) == 1 else tuple(parts)
@@ -386,11 +379,8 @@ class BaseMLP(Network):
         >>> net.grads *= 0.1
         >>> net.update(fastmlp.SGD(0.01))
         """
-        self._acquire()
-        try:
+        with self._turn():
             self._update(optimizer)
-        finally:
-            self._release()
 
     def save(self, path: Any) -> None:
         """Write the network with its optimizer state to a file that `fastmlp.load` reads.

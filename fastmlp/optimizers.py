@@ -7,7 +7,11 @@ import numpy as np
 
 
 def _check(name: str, value: object, low: float, high: float, what: str) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__float__") or not low <= float(value) < high:
+    try:
+        good = not isinstance(value, bool | str) and low <= float(value) < high  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        good = False
+    if not good:
         raise ValueError(f"{name} is {value!r}; it must be {what}")
 
 

@@ -240,3 +240,36 @@ def test_an_interrupt_stops_fit_and_leaves_a_usable_network(rng):
         signal.signal(signal.SIGALRM, before)
     assert np.isfinite(net.params).all()
     assert len(net.fit(X, t, epochs=2).loss) == 2
+
+
+def test_validation_data_are_checked_like_training_data(rng):
+    X, y = rng.standard_normal((8, 3)).astype("f"), rng.integers(0, 2, 8).astype("f")
+    net = MLP([3, 4, 1], loss="binary_cross_entropy")
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=r"validation_data\[1\].* 5\.0 .*0 to 1"):
+        net.fit(X, y, validation_data=(X, np.full(8, 5.0)))
+    with pytest.raises(ValueError, match=r"validation_data\[0\] is nan at row 0"):
+        net.fit(X, y, validation_data=(np.full_like(X, np.nan), y))
+    assert (net.params == before).all()
+
+
+def test_a_network_that_was_never_initialised_is_an_error():
+    with pytest.raises(RuntimeError, match="never initialised"):
+        MLP.__new__(MLP)(np.zeros(0, bool))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers of POSIX")
+def test_an_interrupt_at_any_moment_leaves_the_network_free(rng):
+    """In a loop of single steps the interrupt often comes between taking the network and training it."""
+    X, y, adam = rng.standard_normal((4, 3)).astype("f"), np.array([0, 1, 1, 0]), fastmlp.Adam()
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for delay in rng.uniform(1e-5, 1e-3, 300):
+            net = MLP([3, 16, 2])
+            with pytest.raises(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                while True:
+                    net.train_step(X, y, adam)
+            net.train_step(X, y, adam)
+    finally:
+        signal.signal(signal.SIGALRM, before)
