@@ -262,14 +262,18 @@ def test_a_network_that_was_never_initialised_is_an_error():
 def test_an_interrupt_at_any_moment_leaves_the_network_free(rng):
     """In a loop of single steps the interrupt often comes between taking the network and training it."""
     X, y, adam = rng.standard_normal((4, 3)).astype("f"), np.array([0, 1, 1, 0]), fastmlp.Adam()
+
+    def interrupted(net, delay):
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        while True:
+            net.train_step(X, y, adam)
+
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         for delay in rng.uniform(1e-5, 1e-3, 300):
             net = MLP([3, 16, 2])
             with pytest.raises(KeyboardInterrupt):
-                signal.setitimer(signal.ITIMER_REAL, delay)
-                while True:
-                    net.train_step(X, y, adam)
+                interrupted(net, delay)
             net.train_step(X, y, adam)
     finally:
         signal.signal(signal.SIGALRM, before)
