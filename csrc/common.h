@@ -17,7 +17,7 @@
 #endif
 
 enum {
-    FM_PANEL = 64,        /* columns packed at a time, a multiple of every tile's width */
+    FM_PANEL = 64,        /* columns, or rows across vectors, packed at a time: a multiple of every tile's width */
     FM_BLOCK_ROWS = 56,   /* rows that inference takes through all layers at a time: four full AVX-512 tiles */
     FM_GATHER_AHEAD = 160, /* elements between a prefetch and its use: a few rows of a small table */
     FM_STRIP = 4096,      /* elements of dW computed before they are updated: 16 kB of float, half an L1 cache */

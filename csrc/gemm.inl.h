@@ -3,6 +3,7 @@
  *   C (M, N) = sum_k A(i, k) B[k, :]      A(i, k) = A[i * ai + k * ak], B (K, N) row-major, vectors across N
  *
  * forward: A = X, B = W.    dW: A = X transposed (ai = 1), B = dz.    dX: A = dz, B = W transposed, packed.
+ * Few outputs: the same for C transposed, so that rows lie across vectors.
  * No blocking of k: a column panel of B stays in L2, and a sum is never interrupted. Nothing here knows of layers. */
 
 /* What happens to a finished sum before it is stored. */

@@ -1,11 +1,10 @@
 /* The vector verbs, one lane at a time: the oracle that every other ISA must equal bit for bit.
  *
- * A verb works for both element types: OP(name) is the type's spelling of an instruction, and the stamp
- * (stamp.inl.h) says which type is meant. v_ takes and gives vectors, m_ gives masks. Comparisons are false
- * for NaN. v_load_n reads the first n lanes, 1 <= n <= LANES, and takes the others from a vector. No verb may round other
- * than IEEE 754 does, so there are no reciprocal estimates, and no min or max,
- * whose answers for NaN and for signed zeros differ between CPUs. FN(fm_transpose)(P, ldp, W, ldw) is the one verb on
- * memory: P[k, j] <- W[j, k] for j, k < 4. */
+ * A verb works for both element types: OP(name) is the type's spelling of an instruction, and the stamp (stamp.inl.h) says
+ * which type is meant. v_ takes and gives vectors, m_ gives masks; comparisons are false for NaN. v_load_n reads the first
+ * n lanes, 1 <= n <= LANES, and takes the others from a vector. FN(fm_transpose)(P, ldp, W, ldw) is the one verb on memory:
+ * P[k, j] <- W[j, k] for j, k < 4. No verb may round other than IEEE 754 does, so there are no reciprocal estimates, and no
+ * min or max, whose answers for NaN and for signed zeros differ between CPUs. */
 #ifndef FASTMLP_SIMD_H
 #define FASTMLP_SIMD_H
 

@@ -5,22 +5,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "fastmlp.h" nogil:
     cdef enum:
-        FM_IDENTITY
-        FM_RELU
-    cdef enum:
         FM_LOGSUMEXP
         FM_SOFTMAX
         FM_LOG_SOFTMAX
     cdef enum:
-        FM_SQUARED_ERROR
-        FM_SOFTMAX_CROSS_ENTROPY
-        FM_BINARY_CROSS_ENTROPY
-    cdef enum:
         FM_SGD
         FM_ADAM
-    cdef enum:
-        FM_OK
-        FM_NOT_FINITE
 
     ctypedef struct fm_layer:
         ptrdiff_t inputs, outputs, ld

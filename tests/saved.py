@@ -1,5 +1,16 @@
 """What the tests of saved networks share."""
 
+from fastmlp import MLP, SGD
+
+
+def save_small(path):
+    """A small network with all that a file can hold, and its file."""
+    net = MLP([1, 2], seed=1)
+    net.fit([[1.0], [2.0]], [0, 1], epochs=1, optimizer=SGD(0.1, momentum=0.5))
+    net.metadata = {"a": [1.5, "b"]}
+    net.save(path)
+    return net, path
+
 
 def facts(net):
     """Everything that a network is, comparable by ==."""

@@ -8,19 +8,15 @@ import zipfile
 
 import numpy as np
 import pytest
-from saved import facts
+from saved import facts, save_small
 
-from fastmlp import MLP, SGD, FormatError, load
+from fastmlp import FormatError, load
 
 
 @pytest.fixture
 def saved(tmp_path):
     """A small network with its file."""
-    net = MLP([1, 2], seed=1)
-    net.fit([[1.0], [2.0]], [0, 1], epochs=1, optimizer=SGD(0.1, momentum=0.5))
-    net.metadata = {"a": [1.5, "b"]}
-    net.save(tmp_path / "net.npz")
-    return net, tmp_path / "net.npz"
+    return save_small(tmp_path / "net.npz")
 
 
 def refused(path, data, message=""):

@@ -10,7 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from saved import facts
+from saved import facts, save_small
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, AdamW, SiameseMLP, handmade, load
@@ -105,11 +105,7 @@ def test_equal_networks_make_equal_files(tmp_path):
 @pytest.fixture
 def saved(tmp_path):
     """A small network with its file."""
-    net = MLP([1, 2], seed=1)
-    net.fit([[1.0], [2.0]], [0, 1], epochs=1, optimizer=SGD(0.1, momentum=0.5))
-    net.metadata = {"a": [1.5, "b"]}
-    net.save(tmp_path / "net.npz")
-    return net, tmp_path / "net.npz"
+    return save_small(tmp_path / "net.npz")
 
 
 def test_path_has_to_end_in_npz(tmp_path):
