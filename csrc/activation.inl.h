@@ -59,7 +59,7 @@ static ALWAYS_INLINE V FN(activate)(const int kind, V z, V *d)
 
 static ALWAYS_INLINE V FN(flush)(V a) /* what is stored is never subnormal: as a factor it would cost a hundredfold */
 {
-    return v_select(m_lt(v_abs(a), v_set1(REAL_MIN)), v_set1(0), a);
+    return v_flush(a);
 }
 
 /* h, d (n,) <- r(z), r'(z); h or d may be NULL, h may be z. */

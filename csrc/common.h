@@ -20,8 +20,23 @@ enum {
     FM_PANEL = 64,        /* columns, or rows across vectors, packed at a time: a multiple of every tile's width */
     FM_BLOCK_ROWS = 56,   /* rows that inference takes through all layers at a time: four full AVX-512 tiles */
     FM_GATHER_AHEAD = 160, /* elements between a prefetch and its use: a few rows of a small table */
+    FM_GATHER_ROWS = 64,  /* rows gathered at a time: 200 kB of 784 floats, a part of L2 */
+    FM_SOON = 16,         /* rows among which the lines fetched ahead go round */
+    FM_CHUNK_ROWS = 256,  /* rows that training takes through all layers at a time */
+    FM_BLOCK_SUMS = 256,  /* rows summed into dW at a time: a panel of dz is then 32 kB of float */
+    FM_PACK_BYTES = 1 << 17, /* from 32 pages on, packing pays for fewer misses of the translation cache */
     FM_STRIP = 4096,      /* elements of dW computed before they are updated: 16 kB of float, half an L1 cache */
     FM_SKIP_OUTPUTS = 64, /* a one-row product this wide gains by skipping zero inputs */
+};
+
+/* What happens to a finished sum of a product before it is stored; a flushed one is 0 where it would be subnormal. */
+enum fm_finish {
+    FM_SUM,          /* C = sum */
+    FM_AFFINE,       /* C = sum + bias, never -0 */
+    FM_LAYER,        /* C = flushed sum + bias */
+    FM_LAYER_RELU,   /* C = flushed relu(sum + bias) */
+    FM_WHERE_ACTIVE, /* C = flushed sum where h > 0, else 0: dz below a relu */
+    FM_TIMES_SLOPE,  /* C = flushed C * sum, as C holds r'(z): dz below any other activation */
 };
 
 /* Elements that start the next array on a cache line, for either type. */
@@ -45,11 +60,18 @@ static inline ptrdiff_t fm_deepest(const fm_net *net)
     return inputs > width ? inputs : width;
 }
 
+/* Scratch of one worker in training: for products as deep as the net, and for a packed strip. */
+static inline ptrdiff_t fm_scratch(const fm_net *net)
+{
+    const ptrdiff_t deepest = fm_deepest(net);
+    return fm_padded(fm_matmul_scratch(deepest > FM_BLOCK_SUMS ? deepest : FM_BLOCK_SUMS));
+}
+
 /* The cases of a switch over the rows of a tile. */
-#define TILES_3(NV) TILE(NV, 1) TILE(NV, 2) TILE(NV, 3)
-#define TILES_4(NV) TILES_3(NV) TILE(NV, 4)
-#define TILES_6(NV) TILES_4(NV) TILE(NV, 5) TILE(NV, 6)
-#define TILES_10(NV) TILES_6(NV) TILE(NV, 7) TILE(NV, 8) TILE(NV, 9) TILE(NV, 10)
-#define TILES_12(NV) TILES_10(NV) TILE(NV, 11) TILE(NV, 12)
-#define TILES_14(NV) TILES_12(NV) TILE(NV, 13) TILE(NV, 14)
+#define TILES_3(NV, FETCH) TILE(NV, FETCH, 1) TILE(NV, FETCH, 2) TILE(NV, FETCH, 3)
+#define TILES_4(NV, FETCH) TILES_3(NV, FETCH) TILE(NV, FETCH, 4)
+#define TILES_6(NV, FETCH) TILES_4(NV, FETCH) TILE(NV, FETCH, 5) TILE(NV, FETCH, 6)
+#define TILES_10(NV, FETCH) TILES_6(NV, FETCH) TILE(NV, FETCH, 7) TILE(NV, FETCH, 8) TILE(NV, FETCH, 9) TILE(NV, FETCH, 10)
+#define TILES_12(NV, FETCH) TILES_10(NV, FETCH) TILE(NV, FETCH, 11) TILE(NV, FETCH, 12)
+#define TILES_14(NV, FETCH) TILES_12(NV, FETCH) TILE(NV, FETCH, 13) TILE(NV, FETCH, 14)
 #endif

@@ -6,51 +6,58 @@
  * Few outputs: the same for C transposed, so that rows lie across vectors.
  * No blocking of k: a column panel of B stays in L2, and a sum is never interrupted. Nothing here knows of layers. */
 
-/* What happens to a finished sum before it is stored. */
 typedef struct {
+    int kind;       /* of enum fm_finish */
+    int onto;       /* C holds the sum so far: go on from there */
     const T *bias;  /* (N,) or NULL */
-    int affine;     /* z = sum + bias + 0, where the last zero makes a -0 a +0 */
-    int relu;       /* h = relu(z) */
-    int flush;      /* a subnormal result becomes 0 */
-    int slope;      /* C holds r'(z): C <- C * sum */
-    const T *h;     /* C <- sum where h > 0, else 0; NULL: not asked for */
+    const T *h;     /* what WHERE_ACTIVE looks at, rows ldh apart */
     ptrdiff_t ldh;
+    const T *const *soon; /* (M + FM_SOON,) rows of K elements to fetch into the cache meanwhile, or NULL */
 } FN(epilogue);
 
-static ALWAYS_INLINE V FN(finish)(V sum, const FN(epilogue) *e, const T *C, ptrdiff_t i, ptrdiff_t j)
+static ALWAYS_INLINE V FN(finish)(const int kind, V sum, V bias, const T *C, const T *h)
 {
     const V zero = v_set1(0);
-    if (e->affine) {
-        if (e->bias)
-            sum = v_add(sum, v_load(e->bias + j));
-        sum = v_add(sum, zero);
-        if (e->relu)
-            sum = v_select(m_le(sum, zero), zero, sum);
+    switch (kind) {
+    case FM_AFFINE:
+        return v_add(v_add(sum, bias), zero);
+    case FM_LAYER:
+        return FN(flush)(v_add(sum, bias));
+    case FM_LAYER_RELU: /* what is less than the least normal number is negative, zero or subnormal: 0 all the same */
+        sum = v_add(sum, bias);
+        return v_select(m_lt(sum, v_set1(REAL_MIN)), zero, sum);
+    case FM_WHERE_ACTIVE:
+        return v_select(m_lt(zero, v_load(h)), FN(flush)(sum), zero);
+    case FM_TIMES_SLOPE:
+        return FN(flush)(v_mul(v_load(C), sum));
+    default:
+        return sum;
     }
-    if (e->slope)
-        sum = v_mul(v_load(C), sum);
-    if (e->h)
-        sum = v_select(m_lt(zero, v_load(e->h + i * e->ldh + j)), sum, zero);
-    return e->flush ? FN(flush)(sum) : sum;
 }
 
 /* One tile of mr rows by nv vectors, both constants where this is inlined. Rows of A are reached from every third one, so
  * that the addresses fit the registers. */
-static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A,
+static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const int fetch, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A,
                                    ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t ldb, const FN(epilogue) *e,
                                    ptrdiff_t i0, ptrdiff_t j0)
 {
-    V sum[TILE_ROWS_1][4];
-    const T *a[(TILE_ROWS_1 + 2) / 3];
+    V sum[TILE_ROWS_1][4], bias[4];
+    const T *a[(TILE_ROWS_1 + 2) / 3], *h = e->h ? e->h + i0 * e->ldh + j0 : C;
     UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
         UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
             sum[i][v] = v_set1(0);
+    if (e->onto)
+        UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
+            UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+                sum[i][v] = v_load(C + i * ldc + v * LANES);
     UNROLL for (ptrdiff_t i = 0; i < mr; i += 3)
         a[i / 3] = A + i * ai;
     for (ptrdiff_t k = 0; k < K; ++k) {
         V b[4];
         UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
             b[v] = v_load(B + v * LANES);
+        if (fetch) /* a line of one row of M each time */
+            PREFETCH(e->soon[i0 + k % FM_SOON] + k / FM_SOON * (64 / (ptrdiff_t)sizeof(T)));
         UNROLL for (ptrdiff_t i = 0; i < mr; ++i) {
             const V x = v_set1(a[i / 3][(i % 3) * ai]);
             UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
@@ -60,21 +67,31 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, ptrdi
             a[i / 3] += ak;
         B += ldb;
     }
-    UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
-        UNROLL for (ptrdiff_t v = 0; v < nv; ++v) {
-            T *c = C + i * ldc + v * LANES;
-            v_store(c, FN(finish)(sum[i][v], e, c, i0 + i, j0 + v * LANES));
-        }
+    UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+        bias[v] = e->bias ? v_load(e->bias + j0 + v * LANES) : v_set1(0);
+#define FINISH(KIND)                                                                                                   \
+    case KIND:                                                                                                         \
+        UNROLL for (ptrdiff_t i = 0; i < mr; ++i)                                                                      \
+            UNROLL for (ptrdiff_t v = 0; v < nv; ++v) {                                                                \
+                T *c = C + i * ldc + v * LANES;                                                                        \
+                v_store(c, FN(finish)(KIND, sum[i][v], bias[v], c, h + i * e->ldh + v * LANES));                       \
+            }                                                                                                          \
+        break;
+    switch (e->kind) { /* once a tile, not once a sum */
+        FINISH(FM_SUM) FINISH(FM_AFFINE) FINISH(FM_LAYER) FINISH(FM_LAYER_RELU) FINISH(FM_WHERE_ACTIVE)
+        FINISH(FM_TIMES_SLOPE)
+    }
+#undef FINISH
 }
 
 /* All rows of one column panel, nv vectors wide. Tiles are as equal in height as they can be: a last tile of one row would
  * cost nearly as much as a full one. */
-#define TILE(NV, ROWS)                                                                                                 \
+#define TILE(NV, FETCH, ROWS)                                                                                                 \
     case ROWS:                                                                                                         \
-        FN(tile)(ROWS, NV, K, C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, e, i, j);                                  \
+        FN(tile)(ROWS, NV, FETCH, K, C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, e, i, j);                                  \
         break;
-#define PANEL(NV, MOST, TILES)                                                                                         \
-    static NEVER_INLINE void FN(panel_##NV)(ptrdiff_t M, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai,   \
+#define PANEL(NAME, NV, FETCH, MOST, TILES)                                                                                         \
+    static NEVER_INLINE void FN(NAME)(ptrdiff_t M, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai,   \
                                             ptrdiff_t ak, const T *B, ptrdiff_t ldb, const FN(epilogue) *e,            \
                                             ptrdiff_t j)                                                               \
     {                                                                                                                  \
@@ -82,13 +99,14 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, ptrdi
         for (ptrdiff_t i = 0, rows; i < M; i += rows, --tiles) {                                                       \
             rows = (M - i + tiles - 1) / tiles;                                                                        \
             switch (rows) {                                                                                            \
-                TILES(NV)                                                                                              \
+                TILES(NV, FETCH)                                                                                              \
             }                                                                                                          \
         }                                                                                                              \
     }
-PANEL(1, TILE_ROWS_1, JOIN(TILES_, TILE_ROWS_1))
-PANEL(2, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
-PANEL(4, TILE_ROWS_4, JOIN(TILES_, TILE_ROWS_4))
+PANEL(panel_1, 1, 0, TILE_ROWS_1, JOIN(TILES_, TILE_ROWS_1))
+PANEL(panel_2, 2, 0, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
+PANEL(panel_4, 4, 0, TILE_ROWS_4, JOIN(TILES_, TILE_ROWS_4))
+PANEL(panel_fetch, 2, 1, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
 #undef PANEL
 
 /* C (M, N) <- A B for N a multiple of LANES. Column panels outermost: their part of B stays in cache for all rows. Few rows
@@ -104,7 +122,7 @@ static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc,
             FN(panel_4)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
             j += 4 * LANES;
         } else if (vectors >= 2) {
-            FN(panel_2)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
+            (e->soon && !j ? FN(panel_fetch) : FN(panel_2))(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
             j += 2 * LANES;
         } else {
             FN(panel_1)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
@@ -116,20 +134,19 @@ static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc,
 /* P (K, columns) with rows ld apart <- B(k, j) = W[k * W_k + j * W_j], zeros up to the next whole vector. */
 static void FN(pack)(T *P, ptrdiff_t ld, const T *W, ptrdiff_t W_k, ptrdiff_t W_j, ptrdiff_t K, ptrdiff_t columns)
 {
-    const ptrdiff_t padded = (columns + LANES - 1) / LANES * LANES;
-    for (ptrdiff_t k0 = 0; k0 < K; k0 += 16) { /* the lines of W that 16 of k lie on serve once for all columns */
-        const ptrdiff_t k1 = K - k0 < 16 ? K : k0 + 16;
-        const ptrdiff_t k_blocks = W_k == 1 ? k0 + (k1 - k0) / 4 * 4 : k0, j_blocks = columns / 4 * 4;
-        for (ptrdiff_t j = 0; j < j_blocks; j += 4)
-            for (ptrdiff_t k = k0; k < k_blocks; k += 4)
-                FN(fm_transpose)(P + k * ld + j, ld, W + k + j * W_j, W_j);
-        for (ptrdiff_t k = k0; k < k1; ++k) {
-            for (ptrdiff_t j = k < k_blocks ? j_blocks : 0; j < columns; ++j)
-                P[k * ld + j] = W[k * W_k + j * W_j];
-            for (ptrdiff_t j = columns; j < padded; ++j)
-                P[k * ld + j] = 0;
-        }
+    const ptrdiff_t whole = columns / LANES * LANES, rest = columns - whole;
+    const ptrdiff_t transposed = W_k == 1 ? K / 4 * 4 : 0; /* by blocks of 4 x LANES: then a line of W serves 16 of k */
+    for (ptrdiff_t k0 = 0; k0 < transposed; k0 += 16) {
+        const ptrdiff_t k1 = transposed - k0 < 16 ? transposed : k0 + 16;
+        for (ptrdiff_t j = 0; j < columns; j += LANES)
+            for (ptrdiff_t k = k0; k < k1; k += 4)
+                FN(fm_transpose)(P + k * ld + j, ld, W + k + j * W_j, W_j, columns - j < LANES ? columns - j : LANES);
     }
+    for (ptrdiff_t k = transposed; k < K; ++k)
+        for (ptrdiff_t j = 0; j < columns; ++j)
+            P[k * ld + j] = W[k * W_k + j * W_j];
+    for (ptrdiff_t k = 0; rest && k < K; ++k)
+        v_store(P + k * ld + whole, v_load_n(P + k * ld + whole, rest, v_set1(0)));
 }
 
 /* Whether so few columns waste most of a vector: then rows go across vectors instead, which pays for transposing A. */
@@ -143,19 +160,17 @@ static int FN(is_narrow)(ptrdiff_t N)
 static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t lda, const T *B,
                        ptrdiff_t ldb, const FN(epilogue) *e, T *scratch)
 {
-    T *const across = scratch, *const splat = across + FM_PANEL * FM_PANEL, *const packed = splat + FM_PANEL;
-    const FN(epilogue) raw = {0};
-    FN(epilogue) one = *e;
-    one.bias = e->bias ? splat : NULL;
+    T *const across = scratch, *const packed = across + FM_PANEL * FM_PANEL;
+    const FN(epilogue) raw = {.kind = FM_SUM};
     for (ptrdiff_t i = 0, rows; i < M; i += rows) {
         rows = M - i < FM_PANEL ? M - i : FM_PANEL;
         const ptrdiff_t width = (rows + LANES - 1) / LANES * LANES;
         FN(pack)(packed, width, A + i * lda, 1, lda, K, rows);
         FN(gemm)(N, width, K, across, width, B, 1, ldb, packed, width, &raw);
         for (ptrdiff_t n = 0; n < N; ++n) {
-            v_store(splat, v_set1(e->bias ? e->bias[n] : 0));
+            const V bias = v_set1(e->bias ? e->bias[n] : 0);
             for (ptrdiff_t r = 0; r < width; r += LANES)
-                v_store(packed + r, FN(finish)(v_load(across + n * width + r), &one, NULL, 0, 0));
+                v_store(packed + r, FN(finish)(e->kind, v_load(across + n * width + r), bias, packed, packed));
             for (ptrdiff_t r = 0; r < rows; ++r)
                 C[(i + r) * ldc + n] = packed[r];
         }
@@ -164,7 +179,8 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
 
 /* C (M, N) <- A B for any N and any strides of B. A column panel is packed where B cannot be read in vectors. A last panel
  * narrower than whole vectors is computed beside C and copied, unless the rows of C have room for it (padded). Then too
- * C and h may be read by the epilogue. scratch: fm_matmul_scratch(K) elements. */
+ * C and h may be read by the epilogue. So is one whose rows all begin in a few sets of the cache, for many rows.
+ * scratch: fm_matmul_scratch(K) elements. */
 static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, int padded, const T *A,
                         ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t B_k, ptrdiff_t B_j, FN(epilogue) e, T *scratch)
 {
@@ -175,11 +191,14 @@ static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t l
         const ptrdiff_t width = (columns + LANES - 1) / LANES * LANES;
         const T *panel = B + j * B_j;
         ptrdiff_t ld = B_k;
-        if (B_j != 1 || width > columns) {
+        const int same_sets = B_k * (ptrdiff_t)sizeof(T) % 1024 == 0 && M >= 32 && K >= 32;
+        if (B_j != 1 || width > columns || same_sets) {
             FN(pack)(packed, width, panel, B_k, B_j, K, columns);
             panel = packed, ld = width;
         }
-        if (all.bias) {
+        if (all.bias)
+            e.bias = all.bias + j;
+        if (all.bias && width > columns) {
             memset(bias + columns, 0, (size_t)(width - columns) * sizeof(T));
             memcpy(bias, all.bias + j, (size_t)columns * sizeof(T));
             e.bias = bias;
@@ -203,9 +222,9 @@ static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t l
 static void FN(matmul)(int activation, void *Y, const void *X, const void *W, const void *b, ptrdiff_t B, ptrdiff_t I,
                        ptrdiff_t O, ptrdiff_t W_row, ptrdiff_t W_column, void *scratch)
 {
-    const FN(epilogue) e = {.bias = b, .affine = 1, .relu = activation == FM_RELU};
+    const FN(epilogue) e = {.kind = FM_AFFINE, .bias = b};
     FN(product)(B, O, I, Y, O, 0, X, I, 1, W, W_column, W_row, e, scratch);
-    if (activation != FM_RELU && activation != FM_IDENTITY)
+    if (activation != FM_IDENTITY)
         FN(map)(activation, Y, NULL, Y, B * O, 0);
 }
 
@@ -213,7 +232,7 @@ static void FN(matmul)(int activation, void *Y, const void *X, const void *W, co
 static void FN(outer_gradient)(void *dW, void *db, const void *dz, const void *X, ptrdiff_t B, ptrdiff_t O, ptrdiff_t I,
                                void *scratch)
 {
-    const FN(epilogue) raw = {0};
+    const FN(epilogue) raw = {.kind = FM_SUM};
     const T one = 1;
     FN(product)(O, I, B, dW, I, 0, dz, 1, O, X, I, 1, raw, scratch);
     FN(product)(1, O, B, db, O, 0, &one, 0, 0, dz, O, 1, raw, scratch);

@@ -8,18 +8,27 @@ static ptrdiff_t FN(vectors)(ptrdiff_t n) /* n columns in whole vectors: what is
     return (n + LANES - 1) / LANES * LANES;
 }
 
+/* Identity and relu are part of the product; FN(map) does the others. */
+static int FN(is_fused)(const fm_layer *l) { return l->activation == FM_IDENTITY || l->activation == FM_RELU; }
+
+static FN(epilogue) FN(layer_epilogue)(const fm_layer *l, const T *params)
+{
+    const int kind = l->activation == FM_RELU ? FM_LAYER_RELU : FN(is_fused)(l) ? FM_LAYER : FM_AFFINE;
+    return (FN(epilogue)){.kind = kind, .bias = l->b < 0 ? NULL : params + l->b};
+}
+
 /* h (rows, O) of one layer from its inputs x; r'(z) goes to d unless NULL or plain from h.
  * scratch: fm_matmul_scratch(inputs) elements. */
-static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x, ptrdiff_t ldx, ptrdiff_t rows, T *scratch)
+static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x, ptrdiff_t ldx, ptrdiff_t rows, T *scratch,
+                      const T *const *soon)
 {
-    const int fused = l->activation == FM_IDENTITY || l->activation == FM_RELU;
-    const FN(epilogue) e = {.bias = l->b < 0 ? NULL : params + l->b, .affine = 1, .relu = l->activation == FM_RELU,
-                            .flush = fused};
+    FN(epilogue) e = FN(layer_epilogue)(l, params);
+    e.soon = soon;
     if (FN(is_narrow)(l->outputs) && rows >= LANES)
         FN(narrow)(rows, l->outputs, l->inputs, h, l->ld, x, ldx, params + l->W, l->ld, &e, scratch);
     else
         FN(gemm)(rows, FN(vectors)(l->outputs), l->inputs, h, l->ld, x, ldx, 1, params + l->W, l->ld, &e);
-    if (!fused)
+    if (!FN(is_fused)(l))
         FN(map)(l->activation, h, d, h, rows * l->ld, 1);
 }
 
@@ -38,7 +47,7 @@ static ALWAYS_INLINE void FN(row_tile)(const ptrdiff_t nv, T *y, const T *x, ptr
             sum[v] = v_fma(a, v_load(W + row * ld + j + v * LANES), sum[v]);
     }
     UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-        v_store(y + j + v * LANES, FN(finish)(sum[v], e, NULL, 0, j + v * LANES));
+        v_store(y + j + v * LANES, FN(finish)(e->kind, sum[v], e->bias ? v_load(e->bias + j + v * LANES) : v_set1(0), y, y));
 }
 
 /* y (O,) <- x W + b. Rows of W that meet an exact zero are skipped where there are enough of them to pay for the list:
@@ -72,14 +81,12 @@ static void FN(row)(const fm_net *net, const void *params_, void *y, const void 
     const ptrdiff_t width = fm_widest(net);
     for (int i = 0; i < net->n_layers; ++i) {
         const fm_layer *l = &net->layers[i];
-        const int fused = l->activation == FM_IDENTITY || l->activation == FM_RELU;
-        const FN(epilogue) e = {.bias = l->b < 0 ? NULL : params + l->b, .affine = 1, .relu = l->activation == FM_RELU,
-                                .flush = fused};
+            const FN(epilogue) e = FN(layer_epilogue)(l, params);
         T *h = half + i % 2 * width;
         const int sparse = i && l[-1].activation == FM_RELU && l->outputs >= FM_SKIP_OUTPUTS;
         FN(row_product)(FN(vectors)(l->outputs), l->inputs, h, x, params + l->W, l->ld, &e,
                         sparse ? (int32_t *)(half + 2 * width) : NULL);
-        if (!fused)
+        if (!FN(is_fused)(l))
             FN(map)(l->activation, h, NULL, h, l->ld, 1);
         x = h;
     }
@@ -104,7 +111,7 @@ static T *FN(chain)(const fm_net *net, int n, const T *params, T *block, const T
     T *h = block;
     for (int i = 0; i < n; ++i) {
         h = block + i % 2 * half;
-        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows, block + 3 * half);
+        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows, block + 3 * half, NULL);
         x = h, ldx = net->layers[i].ld;
     }
     return h;
@@ -132,7 +139,7 @@ static void FN(infer)(void *context, int worker, int workers)
         if (net->siamese) {
             memcpy(a, h, (size_t)(rows * last[-1].ld) * sizeof(T));
             FN(subtract)(a, FN(chain)(net, net->n_layers - 1, c->params, block, c->X[1] + r * I, rows), rows * last[-1].ld);
-            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows, block + 3 * half);
+            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows, block + 3 * half, NULL);
             h = block;
         }
         for (ptrdiff_t i = 0; i < rows; ++i)

@@ -2,7 +2,8 @@
 #ifndef FASTMLP_SIMD_H
 #define FASTMLP_SIMD_H
 
-#include "simd_x86.h"
+#include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define VECTOR_BYTES 32
@@ -43,6 +44,7 @@ static const int64_t fm_lanes_64[8] = {-1, -1, -1, -1};
 #define v_bits_or(a, b) OP(or)(a, b)
 #define v_bits_shl(a, n) REAL(IOP(slli)(INT(a), n))
 #define v_bits_shr(a, n) REAL(IOP(srli)(INT(a), n))
+#define v_flush(a) v_select(m_lt(v_abs(a), v_set1(REAL_MIN)), v_set1(0), a)
 #define m_lt(a, b) OP(cmp)(a, b, _CMP_LT_OQ)
 #define m_le(a, b) OP(cmp)(a, b, _CMP_LE_OQ)
 #define m_eq(a, b) OP(cmp)(a, b, _CMP_EQ_OQ)
@@ -60,4 +62,33 @@ static const int64_t fm_lanes_64[8] = {-1, -1, -1, -1};
 #define ISA_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
 #define ISA_END _Pragma("GCC pop_options")
 #endif
+
+ISA_BEGIN
+#define ROW(j) (W + ((j) < n ? (j) : n - 1) * ldw)
+static inline void fm_transpose_32(float *P, ptrdiff_t ldp, const float *W, ptrdiff_t ldw, ptrdiff_t n)
+{
+    __m256 row[4], low[2], high[2]; /* row[i]: four of row i, then of row i + 4 */
+    for (int i = 0; i < 4; ++i)
+        row[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(ROW(i))), _mm_loadu_ps(ROW(i + 4)), 1);
+    for (int i = 0; i < 2; ++i) {
+        low[i] = _mm256_unpacklo_ps(row[2 * i], row[2 * i + 1]);
+        high[i] = _mm256_unpackhi_ps(row[2 * i], row[2 * i + 1]);
+    }
+    _mm256_storeu_ps(P, _mm256_shuffle_ps(low[0], low[1], 0x44));
+    _mm256_storeu_ps(P + ldp, _mm256_shuffle_ps(low[0], low[1], 0xEE));
+    _mm256_storeu_ps(P + 2 * ldp, _mm256_shuffle_ps(high[0], high[1], 0x44));
+    _mm256_storeu_ps(P + 3 * ldp, _mm256_shuffle_ps(high[0], high[1], 0xEE));
+}
+static inline void fm_transpose_64(double *P, ptrdiff_t ldp, const double *W, ptrdiff_t ldw, ptrdiff_t n)
+{
+    for (int k = 0; k < 4; k += 2) { /* row[i]: two of row i, then of row i + 2 */
+        __m256d row[2];
+        for (int i = 0; i < 2; ++i)
+            row[i] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(ROW(i) + k)), _mm_loadu_pd(ROW(i + 2) + k), 1);
+        _mm256_storeu_pd(P + k * ldp, _mm256_unpacklo_pd(row[0], row[1]));
+        _mm256_storeu_pd(P + (k + 1) * ldp, _mm256_unpackhi_pd(row[0], row[1]));
+    }
+}
+#undef ROW
+ISA_END
 #endif

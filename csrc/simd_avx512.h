@@ -2,7 +2,8 @@
 #ifndef FASTMLP_SIMD_H
 #define FASTMLP_SIMD_H
 
-#include "simd_x86.h"
+#include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define VECTOR_BYTES 64
@@ -42,6 +43,8 @@
 #define v_bits_or(a, b) REAL(IOP(or)(INT(a), INT(b)))
 #define v_bits_shl(a, n) REAL(IOP(slli)(INT(a), n))
 #define v_bits_shr(a, n) REAL(IOP(srli)(INT(a), n))
+/* class 0x20: subnormal */
+#define v_flush(a) OP(mask_mov)(a, MOP(fpclass)(a, 0x20), v_set1(0))
 #define m_lt(a, b) MOP(cmp)(a, b, _CMP_LT_OQ)
 #define m_le(a, b) MOP(cmp)(a, b, _CMP_LE_OQ)
 #define m_eq(a, b) MOP(cmp)(a, b, _CMP_EQ_OQ)
@@ -59,4 +62,41 @@
 #define ISA_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512dq,avx512vl,avx2,fma\")")
 #define ISA_END _Pragma("GCC pop_options")
 #endif
+
+ISA_BEGIN
+#define ROW(j) (W + ((j) < n ? (j) : n - 1) * ldw)
+static inline void fm_transpose_32(float *P, ptrdiff_t ldp, const float *W, ptrdiff_t ldw, ptrdiff_t n)
+{
+    __m512 row[4], low[2], high[2]; /* row[i]: four of each of the rows i, i + 4, i + 8, i + 12 */
+    for (int i = 0; i < 4; ++i) {
+        row[i] = _mm512_castps128_ps512(_mm_loadu_ps(ROW(i)));
+        row[i] = _mm512_insertf32x4(row[i], _mm_loadu_ps(ROW(i + 4)), 1);
+        row[i] = _mm512_insertf32x4(row[i], _mm_loadu_ps(ROW(i + 8)), 2);
+        row[i] = _mm512_insertf32x4(row[i], _mm_loadu_ps(ROW(i + 12)), 3);
+    }
+    for (int i = 0; i < 2; ++i) {
+        low[i] = _mm512_unpacklo_ps(row[2 * i], row[2 * i + 1]);
+        high[i] = _mm512_unpackhi_ps(row[2 * i], row[2 * i + 1]);
+    }
+    _mm512_storeu_ps(P, _mm512_shuffle_ps(low[0], low[1], 0x44));
+    _mm512_storeu_ps(P + ldp, _mm512_shuffle_ps(low[0], low[1], 0xEE));
+    _mm512_storeu_ps(P + 2 * ldp, _mm512_shuffle_ps(high[0], high[1], 0x44));
+    _mm512_storeu_ps(P + 3 * ldp, _mm512_shuffle_ps(high[0], high[1], 0xEE));
+}
+static inline void fm_transpose_64(double *P, ptrdiff_t ldp, const double *W, ptrdiff_t ldw, ptrdiff_t n)
+{
+    for (int k = 0; k < 4; k += 2) { /* row[i]: two of each of the rows i, i + 2, i + 4, i + 6 */
+        __m512d row[2];
+        for (int i = 0; i < 2; ++i) {
+            row[i] = _mm512_castpd128_pd512(_mm_loadu_pd(ROW(i) + k));
+            row[i] = _mm512_insertf64x2(row[i], _mm_loadu_pd(ROW(i + 2) + k), 1);
+            row[i] = _mm512_insertf64x2(row[i], _mm_loadu_pd(ROW(i + 4) + k), 2);
+            row[i] = _mm512_insertf64x2(row[i], _mm_loadu_pd(ROW(i + 6) + k), 3);
+        }
+        _mm512_storeu_pd(P + k * ldp, _mm512_unpacklo_pd(row[0], row[1]));
+        _mm512_storeu_pd(P + (k + 1) * ldp, _mm512_unpackhi_pd(row[0], row[1]));
+    }
+}
+#undef ROW
+ISA_END
 #endif

@@ -47,24 +47,23 @@ static inline void fm_store_n_64(double *p, float64x2_t a, size_t n)
     memcpy(p, buffer, n * sizeof *p);
 }
 
-static inline void fm_transpose_32(float *P, ptrdiff_t ldp, const float *W, ptrdiff_t ldw)
+static inline void fm_transpose_32(float *P, ptrdiff_t ldp, const float *W, ptrdiff_t ldw, ptrdiff_t n)
 {
     float32x4x4_t rows;
     float columns[16];
     for (int j = 0; j < 4; ++j)
-        rows.val[j] = vld1q_f32(W + j * ldw);
+        rows.val[j] = vld1q_f32(W + (j < n ? j : n - 1) * ldw);
     vst4q_f32(columns, rows); /* interleaves: one of each row, and again */
     for (int k = 0; k < 4; ++k)
         vst1q_f32(P + k * ldp, vld1q_f32(columns + 4 * k));
 }
-static inline void fm_transpose_64(double *P, ptrdiff_t ldp, const double *W, ptrdiff_t ldw)
+static inline void fm_transpose_64(double *P, ptrdiff_t ldp, const double *W, ptrdiff_t ldw, ptrdiff_t n)
 {
-    for (int j = 0; j < 4; j += 2)
-        for (int k = 0; k < 4; k += 2) {
-            const float64x2_t a = vld1q_f64(W + j * ldw + k), b = vld1q_f64(W + (j + 1) * ldw + k);
-            vst1q_f64(P + k * ldp + j, vzip1q_f64(a, b));
-            vst1q_f64(P + (k + 1) * ldp + j, vzip2q_f64(a, b));
-        }
+    for (int k = 0; k < 4; k += 2) {
+        const float64x2_t a = vld1q_f64(W + k), b = vld1q_f64(W + (n - 1) * ldw + k);
+        vst1q_f64(P + k * ldp, vzip1q_f64(a, b));
+        vst1q_f64(P + (k + 1) * ldp, vzip2q_f64(a, b));
+    }
 }
 
 #define v_load(p) OP(vld1q)(p)
@@ -86,6 +85,7 @@ static inline void fm_transpose_64(double *P, ptrdiff_t ldp, const double *W, pt
 #define v_bits_or(a, b) REAL(IOP(vorrq)(INT(a), INT(b)))
 #define v_bits_shl(a, n) REAL(IOP(vshlq_n)(INT(a), n))
 #define v_bits_shr(a, n) REAL(IOP(vshrq_n)(INT(a), n))
+#define v_flush(a) v_select(m_lt(v_abs(a), v_set1(REAL_MIN)), v_set1(0), a)
 #define m_lt(a, b) OP(vcltq)(a, b)
 #define m_le(a, b) OP(vcleq)(a, b)
 #define m_eq(a, b) OP(vceqq)(a, b)

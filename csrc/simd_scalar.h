@@ -2,8 +2,8 @@
  *
  * A verb works for both element types: OP(name) is the type's spelling of an instruction, and the stamp (stamp.inl.h) says
  * which type is meant. v_ takes and gives vectors, m_ gives masks; comparisons are false for NaN. v_load_n reads the first
- * n lanes, 1 <= n <= LANES, and takes the others from a vector. FN(fm_transpose)(P, ldp, W, ldw) is the one verb on memory:
- * P[k, j] <- W[j, k] for j, k < 4. No verb may round other than IEEE 754 does, so there are no reciprocal estimates, and no
+ * n lanes, 1 <= n <= LANES, and takes the others from a vector. v_flush makes a subnormal 0. FN(fm_transpose)(P, ldp, W, ldw, n)
+ * is the one verb on memory: P[k, j] <- W[j, k] for k < 4, j < LANES, with row n - 1 of W for the rows from n on. No verb may round other than IEEE 754 does, so there are no reciprocal estimates, and no
  * min or max, whose answers for NaN and for signed zeros differ between CPUs. */
 #ifndef FASTMLP_SIMD_H
 #define FASTMLP_SIMD_H
@@ -39,6 +39,7 @@
 #define v_bits_or(a, b) OP(bits_or)(a, b)
 #define v_bits_shl(a, n) OP(bits_shl)(a, n)
 #define v_bits_shr(a, n) OP(bits_shr)(a, n)
+#define v_flush(a) v_select(m_lt(v_abs(a), v_set1(REAL_MIN)), v_set1(0), a)
 #define m_lt(a, b) ((a) < (b))
 #define m_le(a, b) ((a) <= (b))
 #define m_eq(a, b) ((a) == (b))
@@ -57,15 +58,18 @@
 FM_SCALAR_VERBS(float, uint32_t, f32, fmaf, sqrtf, fabsf)
 FM_SCALAR_VERBS(double, uint64_t, f64, fma, sqrt, fabs)
 
-#define FM_SCALAR_TRANSPOSE(T, BITS)                                                                                   \
-    static inline void fm_transpose_##BITS(T *P, ptrdiff_t ldp, const T *W, ptrdiff_t ldw)                             \
-    {                                                                                                                  \
-        for (int j = 0; j < 4; ++j)                                                                                    \
-            for (int k = 0; k < 4; ++k)                                                                                \
-                P[k * ldp + j] = W[j * ldw + k];                                                                       \
-    }
-FM_SCALAR_TRANSPOSE(float, 32)
-FM_SCALAR_TRANSPOSE(double, 64)
+static inline void fm_transpose_32(float *P, ptrdiff_t ldp, const float *W, ptrdiff_t ldw, ptrdiff_t n)
+{
+    (void)ldw, (void)n;
+    for (int k = 0; k < 4; ++k)
+        P[k * ldp] = W[k];
+}
+static inline void fm_transpose_64(double *P, ptrdiff_t ldp, const double *W, ptrdiff_t ldw, ptrdiff_t n)
+{
+    (void)ldw, (void)n;
+    for (int k = 0; k < 4; ++k)
+        P[k * ldp] = W[k];
+}
 
 /* Register tiles: rows of a tile that is 1, 2 or 4 vectors wide, and the width in vectors of the one-row kernel. */
 #define TILE_ROWS_1 4

@@ -87,6 +87,30 @@ static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     }
 }
 
+/* The first layer on the rows r0..r1, in blocks: while one is computed, the next comes from memory; `after` r1, be it in the
+ * next step, it is this place of the batch. */
+static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t after, T *scratch)
+{
+    const fm_training *t = j->t;
+    const fm_layer *l = t->net->layers;
+    const ptrdiff_t I = l->inputs, blocks = (r1 - r0 + FM_GATHER_ROWS - 1) / FM_GATHER_ROWS;
+    const int gathered = j->X[0] == j->s.x;
+    for (ptrdiff_t b = 0; b < blocks; ++b) {
+        const ptrdiff_t r = r0 + (r1 - r0) * b / blocks, end = r0 + (r1 - r0) * (b + 1) / blocks;
+        const ptrdiff_t next = t->next + (end < r1 ? end : after);
+        if (gathered)
+            FN(gather)(j, r, end);
+        for (int side = 0; side <= t->net->siamese; ++side) {
+            const T *soon[FM_GATHER_ROWS + FM_SOON];
+            for (ptrdiff_t i = 0; gathered && t->order && i < end - r + FM_SOON; ++i)
+                soon[i] = (const T *)t->X[side] + t->order[next + i < t->rows ? next + i : t->rows - 1] * (size_t)I;
+            const ptrdiff_t at = (side * j->B + r) * l->ld;
+            FN(layer)(l, t->params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, j->X[side] + r * I, I, end - r, scratch,
+                      gathered && t->order ? soon : NULL);
+        }
+    }
+}
+
 /* dz of the last layer for rows r0..r1, divided by the batch, and its negative below it for a siamese network. */
 static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
 {
@@ -111,20 +135,16 @@ static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     }
 }
 
-/* Part one, for the rows of one worker. */
-static void FN(rows_part)(void *context, int worker, int workers)
+/* Gather, forward, loss and dz down to the first layer for the rows r0..r1; `after` them comes this place of the batch. */
+static void FN(rows_chunk)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t after, T *scratch)
 {
-    FN(job) *j = context;
     const fm_net *net = j->t->net;
     const T *params = j->t->params;
     const fm_layer *first = net->layers, *last = first + net->n_layers - 1;
-    const ptrdiff_t r0 = j->B * worker / workers, r1 = j->B * (worker + 1) / workers;
-    T *scratch = j->s.scratch + worker * fm_padded(fm_matmul_scratch(fm_deepest(net)));
     ptrdiff_t ld;
 
-    if (j->X[0] == j->s.x)
-        FN(gather)(j, r0, r1);
-    for (const fm_layer *l = first; l <= last; ++l) {
+    FN(first_layer)(j, r0, r1, after, scratch);
+    for (const fm_layer *l = first + 1; l <= last; ++l) {
         const int sides = l < last ? net->siamese : 0;
         if (net->siamese && l == last) {
             const ptrdiff_t width = l[-1].ld;
@@ -136,20 +156,34 @@ static void FN(rows_part)(void *context, int worker, int workers)
             const ptrdiff_t at = (side * j->B + r0) * l->ld;
             const T *x = FN(input_of)(j, l, side, &ld);
             FN(layer)(l, params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, x + r0 * ld, ld, r1 - r0,
-                      scratch);
+                      scratch, NULL);
         }
     }
     FN(output_gradient)(j, r0, r1);
     for (const fm_layer *l = last; l > first; --l) {
         const fm_layer *below = l - 1;
-        const int by_sign = below->activation == FM_RELU;
+        const int kind = below->activation == FM_RELU       ? FM_WHERE_ACTIVE
+                         : below->activation == FM_IDENTITY ? FM_LAYER
+                                                            : FM_TIMES_SLOPE;
         for (int side = 0; side <= net->siamese; ++side) {
             const ptrdiff_t row = side * j->B + r0;
-            const FN(epilogue) e = {.flush = 1, .slope = !by_sign && below->activation != FM_IDENTITY,
-                                    .h = by_sign ? FN(h_of)(j, below) + row * below->ld : NULL, .ldh = below->ld};
+            const FN(epilogue) e = {.kind = kind, .h = FN(h_of)(j, below) + row * below->ld, .ldh = below->ld};
             FN(product)(r1 - r0, l->inputs, l->outputs, FN(dz_of)(j, below) + row * below->ld, below->ld, 1,
                         FN(dz_of)(j, l) + row * l->ld, l->ld, 1, params + l->W, 1, l->ld, e, scratch);
         }
+    }
+}
+
+/* Part one, for the rows of one worker, in chunks whose h and dz stay in cache. */
+static void FN(rows_part)(void *context, int worker, int workers)
+{
+    FN(job) *j = context;
+    const ptrdiff_t r0 = j->B * worker / workers, r1 = j->B * (worker + 1) / workers;
+    const ptrdiff_t chunks = (r1 - r0 + FM_CHUNK_ROWS - 1) / FM_CHUNK_ROWS;
+    T *scratch = j->s.scratch + worker * fm_scratch(j->t->net);
+    for (ptrdiff_t c = 0; c < chunks; ++c) {
+        const ptrdiff_t end = r0 + (r1 - r0) * (c + 1) / chunks;
+        FN(rows_chunk)(j, r0 + (r1 - r0) * c / chunks, end, end < r1 ? end : j->B + r0, scratch);
     }
 }
 
@@ -163,7 +197,7 @@ static void FN(update_range)(const FN(job) *j, ptrdiff_t at, ptrdiff_t n, int is
 /* dW of a layer with few outputs, its inputs across vectors: dW^T = dz^T X. */
 static void FN(narrow_gradient)(T *dW, const fm_layer *l, const T *dz, const T *x, ptrdiff_t ld, ptrdiff_t rows, T *scratch)
 {
-    const FN(epilogue) raw = {0};
+    const FN(epilogue) raw = {.kind = FM_SUM};
     const ptrdiff_t width = FN(vectors)(l->inputs);
     FN(gemm)(l->outputs, width, rows, scratch, width, dz, 1, l->ld, x, ld, &raw);
     for (ptrdiff_t i = 0; i < l->inputs; ++i)
@@ -171,32 +205,55 @@ static void FN(narrow_gradient)(T *dW, const fm_layer *l, const T *dz, const T *
             dW[i * l->ld + o] = scratch[o * width + i];
 }
 
-/* Part two, for one worker's share of each layer's inputs: dW in strips, each updated at once. What is too little to share,
- * biases and narrow layers, is worker 0's. */
+/* dW of the inputs from..to of one layer, in strips, each updated at once. Sums over many rows go on block by block, so that
+ * the block of dz stays in cache for all strips. Where the rows of x lie on many pages, those of a strip are packed. */
+static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t from, ptrdiff_t to, const T *x, ptrdiff_t ldx,
+                              ptrdiff_t rows, T *scratch)
+{
+    const T *dz = FN(dz_of)(j, l);
+    const ptrdiff_t N = FN(vectors)(l->outputs), most = FM_STRIP / l->ld;
+    const ptrdiff_t strip = to - from <= most ? to - from : most < TILE_ROWS_2 ? TILE_ROWS_2 : most / TILE_ROWS_2 * TILE_ROWS_2;
+    const int packed = N >= FM_PANEL && rows * ldx * (ptrdiff_t)sizeof(T) > FM_PACK_BYTES;
+    for (ptrdiff_t r = 0, some; r < rows; r += some) {
+        some = rows - r < FM_BLOCK_SUMS ? rows - r : FM_BLOCK_SUMS;
+        const FN(epilogue) raw = {.kind = FM_SUM, .onto = r > 0};
+        for (ptrdiff_t at = from, n; at < to; at += n) {
+            n = to - at < strip ? to - at : strip;
+            const T *A = x + r * ldx + at;
+            ptrdiff_t ak = ldx;
+            if (packed) {
+                ak = fm_padded(n);
+                for (ptrdiff_t i = 0; i < some; ++i)
+                    FN(copy)(scratch + i * ak, A + i * ldx, n);
+                A = scratch;
+            }
+            FN(gemm)(n, N, some, (T *)j->t->grads + l->W + at * l->ld, l->ld, A, 1, ak, dz + r * l->ld, l->ld, &raw);
+            if (r + some == rows)
+                FN(update_range)(j, l->W + at * l->ld, n * l->ld, 1);
+        }
+    }
+}
+
+/* Part two, for one worker's share of each layer's inputs. What is too little to share, biases and narrow layers, is
+ * worker 0's. */
 static void FN(tiles_part)(void *context, int worker, int workers)
 {
     const FN(job) *j = context;
     const fm_net *net = j->t->net;
-    const FN(epilogue) raw = {0};
+    const FN(epilogue) raw = {.kind = FM_SUM};
     const T one = 1;
-    T *grads = j->t->grads;
+    T *grads = j->t->grads, *scratch = j->s.scratch + worker * fm_scratch(net);
     for (int i = net->n_layers - 1; i >= 0; --i) {
         const fm_layer *l = &net->layers[i];
         const ptrdiff_t rows = j->B * (1 + (net->siamese && i < net->n_layers - 1)), N = FN(vectors)(l->outputs);
         const T *dz = FN(dz_of)(j, l);
-        ptrdiff_t ld, at = l->inputs * worker / workers, end = l->inputs * (worker + 1) / workers;
+        ptrdiff_t ld;
         const T *x = FN(input_of)(j, l, 0, &ld);
-        if (FN(is_narrow)(l->outputs) && FN(vectors)(l->inputs) <= ld) {
-            if (worker == 0) {
-                FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, j->s.scratch);
-                FN(update_range)(j, l->W, l->inputs * l->ld, 1);
-            }
-            at = end;
-        }
-        for (ptrdiff_t n, strip = FM_STRIP / l->ld < 14 ? 14 : FM_STRIP / l->ld; at < end; at += n) {
-            n = end - at < strip ? end - at : strip;
-            FN(gemm)(n, N, rows, grads + l->W + at * l->ld, l->ld, x + at, 1, ld, dz, l->ld, &raw);
-            FN(update_range)(j, l->W + at * l->ld, n * l->ld, 1);
+        if (!FN(is_narrow)(l->outputs) || FN(vectors)(l->inputs) > ld) {
+            FN(wide_gradient)(j, l, l->inputs * worker / workers, l->inputs * (worker + 1) / workers, x, ld, rows, scratch);
+        } else if (worker == 0) {
+            FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, scratch);
+            FN(update_range)(j, l->W, l->inputs * l->ld, 1);
         }
         if (worker == 0 && l->b >= 0) {
             FN(gemm)(1, N, rows, grads + l->b, l->ld, &one, 0, 0, dz, l->ld, &raw);
@@ -244,7 +301,7 @@ static int FN(train)(fm_training *t, double until)
 static void FN(backward)(fm_training *t, const void *dz, void *dX)
 {
     const fm_layer *l = t->net->layers;
-    const FN(epilogue) raw = {0};
+    const FN(epilogue) raw = {.kind = FM_SUM};
     FN(job) j = FN(begin)(t, dz);
     fm_parallel(t->threads, FN(tiles_part), &j);
     FN(product)(j.B * (1 + t->net->siamese), l->inputs, l->outputs, dX, l->inputs, 0, FN(dz_of)(&j, l), l->ld, 1,

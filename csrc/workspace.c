@@ -22,5 +22,5 @@ ptrdiff_t fm_workspace(const fm_net *net, ptrdiff_t batch, int threads)
     const ptrdiff_t rows = batch * (1 + net->siamese), all = last->before + last->ld;
     return fm_padded(rows * net->layers[0].inputs) + fm_padded(batch * fm_target_elements(last->outputs)) +
            fm_padded(batch) + (net->siamese ? batch * last[-1].ld : 0) + 2 * rows * all +
-           threads * fm_padded(fm_matmul_scratch(fm_deepest(net)));
+           threads * fm_scratch(net);
 }
