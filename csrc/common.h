@@ -26,6 +26,8 @@ enum {
     FM_BLOCK_SUMS = 256,  /* rows summed into dW at a time: a panel of dz is then 32 kB of float */
     FM_PACK_BYTES = 1 << 17, /* from 32 pages on, packing pays for fewer misses of the translation cache */
     FM_STRIP = 4096,      /* elements of dW computed before they are updated: 16 kB of float, half an L1 cache */
+    FM_STRIP_ROWS = 14,   /* a strip's least rows: a full tile of any ISA */
+    FM_PACKED = FM_BLOCK_SUMS * FM_STRIP / FM_PANEL, /* a strip of x at most: layers less wide than a panel are not packed */
     FM_SKIP_OUTPUTS = 64, /* a one-row product this wide gains by skipping zero inputs */
 };
 
@@ -60,11 +62,12 @@ static inline ptrdiff_t fm_deepest(const fm_net *net)
     return inputs > width ? inputs : width;
 }
 
-/* Scratch of one worker in training: for products as deep as the net, and for a packed strip. */
+/* Scratch of one worker in training: for products as deep as the net, or for a packed strip of x and one of dW. */
 static inline ptrdiff_t fm_scratch(const fm_net *net)
 {
-    const ptrdiff_t deepest = fm_deepest(net);
-    return fm_padded(fm_matmul_scratch(deepest > FM_BLOCK_SUMS ? deepest : FM_BLOCK_SUMS));
+    const ptrdiff_t product = fm_matmul_scratch(fm_deepest(net)), least = FM_STRIP_ROWS * fm_widest(net);
+    const ptrdiff_t strips = FM_PACKED + (least > FM_STRIP ? least : FM_STRIP);
+    return fm_padded(product > strips ? product : strips);
 }
 
 /* The cases of a switch over the rows of a tile. */

@@ -25,7 +25,7 @@ static ALWAYS_INLINE V FN(finish)(const int kind, V sum, V bias, const T *C, con
         return FN(flush)(v_add(sum, bias));
     case FM_LAYER_RELU: /* what is less than the least normal number is negative, zero or subnormal: 0 all the same */
         sum = v_add(sum, bias);
-        return v_select(m_lt(sum, v_set1(REAL_MIN)), zero, sum);
+        return v_clear(m_lt(sum, v_set1(REAL_MIN)), sum);
     case FM_WHERE_ACTIVE:
         return v_select(m_lt(zero, v_load(h)), FN(flush)(sum), zero);
     case FM_TIMES_SLOPE:

@@ -11,6 +11,9 @@
 #define OP_64(name) _mm256_##name##_pd
 #define IOP_32(name) _mm256_##name##_epi32
 #define IOP_64(name) _mm256_##name##_epi64
+#define SET_BITS JOIN(SET_BITS_, BITS)
+#define SET_BITS_32 _mm256_set1_epi32
+#define SET_BITS_64 _mm256_set1_epi64x
 #define INT_32(a) _mm256_castps_si256(a)
 #define INT_64(a) _mm256_castpd_si256(a)
 #define REAL_32(a) _mm256_castsi256_ps(a)
@@ -40,11 +43,15 @@ static const int64_t fm_lanes_64[8] = {-1, -1, -1, -1};
 #define v_abs(a) OP(andnot)(v_set1(-0.0), a)
 #define v_select(m, a, b) OP(blendv)(b, a, m)
 #define v_bits_add(a, b) REAL(IOP(add)(INT(a), INT(b)))
+#define v_bits_sub(a, b) REAL(IOP(sub)(INT(a), INT(b)))
+#define v_bits_set1(x) REAL(SET_BITS(x))
 #define v_bits_and(a, b) OP(and)(a, b)
 #define v_bits_or(a, b) OP(or)(a, b)
 #define v_bits_shl(a, n) REAL(IOP(slli)(INT(a), n))
 #define v_bits_shr(a, n) REAL(IOP(srli)(INT(a), n))
-#define v_flush(a) v_select(m_lt(v_abs(a), v_set1(REAL_MIN)), v_set1(0), a)
+#define v_clear(m, a) OP(andnot)(m, a)
+#define v_at_most(a, bound) OP(min)(a, bound)
+#define v_flush(a) v_clear(m_lt(v_abs(a), v_set1(REAL_MIN)), a)
 #define m_lt(a, b) OP(cmp)(a, b, _CMP_LT_OQ)
 #define m_le(a, b) OP(cmp)(a, b, _CMP_LE_OQ)
 #define m_eq(a, b) OP(cmp)(a, b, _CMP_EQ_OQ)

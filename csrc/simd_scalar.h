@@ -2,9 +2,11 @@
  *
  * A verb works for both element types: OP(name) is the type's spelling of an instruction, and the stamp (stamp.inl.h) says
  * which type is meant. v_ takes and gives vectors, m_ gives masks; comparisons are false for NaN. v_load_n reads the first
- * n lanes, 1 <= n <= LANES, and takes the others from a vector. v_flush makes a subnormal 0. FN(fm_transpose)(P, ldp, W, ldw, n)
- * is the one verb on memory: P[k, j] <- W[j, k] for k < 4, j < LANES, with row n - 1 of W for the rows from n on. No verb may round other than IEEE 754 does, so there are no reciprocal estimates, and no
- * min or max, whose answers for NaN and for signed zeros differ between CPUs. */
+ * n lanes, 1 <= n <= LANES, and takes the others from a vector. v_clear(m, a) is 0 where m, else a; v_flush(a) is 0 where a
+ * is subnormal; v_at_most(a, bound) is the bound, which is above 0, for a NaN too. FN(fm_transpose)(P, ldp, W, ldw, n) is the
+ * one verb on memory: P[k, j] <- W[j, k] for k < 4, j < LANES, where row n - 1 of W stands for the rows from n on. No verb
+ * may round other than IEEE 754 does, so there are no reciprocal estimates, and no other min or max, whose answers for NaN
+ * and for signed zeros differ between CPUs. */
 #ifndef FASTMLP_SIMD_H
 #define FASTMLP_SIMD_H
 
@@ -35,11 +37,15 @@
 #define v_abs(a) OP(abs)(a)
 #define v_select(m, a, b) ((m) ? (a) : (b))
 #define v_bits_add(a, b) OP(bits_add)(a, b)
+#define v_bits_sub(a, b) OP(bits_sub)(a, b)
+#define v_bits_set1(x) OP(real)(x)
 #define v_bits_and(a, b) OP(bits_and)(a, b)
 #define v_bits_or(a, b) OP(bits_or)(a, b)
 #define v_bits_shl(a, n) OP(bits_shl)(a, n)
 #define v_bits_shr(a, n) OP(bits_shr)(a, n)
-#define v_flush(a) v_select(m_lt(v_abs(a), v_set1(REAL_MIN)), v_set1(0), a)
+#define v_clear(m, a) ((m) ? 0 : (a))
+#define v_at_most(a, bound) ((a) < (bound) ? (a) : (bound))
+#define v_flush(a) v_clear(m_lt(v_abs(a), v_set1(REAL_MIN)), a)
 #define m_lt(a, b) ((a) < (b))
 #define m_le(a, b) ((a) <= (b))
 #define m_eq(a, b) ((a) == (b))
@@ -51,6 +57,7 @@
     static inline T fm_sqrt_##SUFFIX(T a) { return SQRT(a); }                                                          \
     static inline T fm_abs_##SUFFIX(T a) { return ABS(a); }                                                            \
     static inline T fm_bits_add_##SUFFIX(T a, T b) { return fm_real_##SUFFIX(fm_bits_##SUFFIX(a) + fm_bits_##SUFFIX(b)); } \
+    static inline T fm_bits_sub_##SUFFIX(T a, T b) { return fm_real_##SUFFIX(fm_bits_##SUFFIX(a) - fm_bits_##SUFFIX(b)); } \
     static inline T fm_bits_and_##SUFFIX(T a, T b) { return fm_real_##SUFFIX(fm_bits_##SUFFIX(a) & fm_bits_##SUFFIX(b)); } \
     static inline T fm_bits_or_##SUFFIX(T a, T b) { return fm_real_##SUFFIX(fm_bits_##SUFFIX(a) | fm_bits_##SUFFIX(b)); }  \
     static inline T fm_bits_shl_##SUFFIX(T a, int n) { return fm_real_##SUFFIX(fm_bits_##SUFFIX(a) << n); }            \

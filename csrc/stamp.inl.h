@@ -12,6 +12,9 @@
 #define REAL_MIN JOIN(REAL_MIN_, BITS)
 #define REAL_MIN_32 FLT_MIN
 #define REAL_MIN_64 DBL_MIN
+#define REAL_MAX JOIN(REAL_MAX_, BITS)
+#define REAL_MAX_32 FLT_MAX
+#define REAL_MAX_64 DBL_MAX
 #define V JOIN(V_, BITS)
 #define MASK JOIN(MASK_, BITS)
 #define OP JOIN(OP_, BITS)

@@ -2,7 +2,7 @@
  *
  * A step has two parts, each parallel: rows (gather, forward, loss, dz down to the first layer), then tiles of dW with
  * their update. An output element is one worker's and its sum is never split, so the number of workers changes no bit.
- * The gradient is written out before the update, and a loss that is not finite stops before anything has changed.
+ * The last step of a call leaves its gradient in grads. A loss that is not finite stops before anything has changed.
  *
  * siamese: the rows of X[0], then those of X[1] pass through the first layers as one batch of 2 B rows; the last layer
  * sees a = h(x1) - h(x2). Below it, dz comes from dz for the first half of the rows and from -dz for the second. */
@@ -21,6 +21,7 @@ typedef struct {
     const T *X[2];  /* the inputs of its rows, gathered or in place */
     const void *y;
     const T *dz;    /* the caller's own dJ/dz (B, O), or NULL: from the loss */
+    int keep;       /* leave the gradient in grads; else a strip of dW that is updated at once never leaves the cache */
 } FN(job);
 
 static FN(space) FN(cut)(const fm_training *t)
@@ -187,11 +188,11 @@ static void FN(rows_part)(void *context, int worker, int workers)
     }
 }
 
-/* Gradient of n elements from `at` on is written: update them while they are in cache. */
-static void FN(update_range)(const FN(job) *j, ptrdiff_t at, ptrdiff_t n, int is_weight)
+/* The gradient g of n elements from `at` on is there: update them while it is in cache. */
+static void FN(update_range)(const FN(job) *j, ptrdiff_t at, const T *g, ptrdiff_t n, int is_weight)
 {
     if (j->t->optimizer)
-        FN(step_range)(&j->step, j->t, at, n, is_weight);
+        FN(step_range)(&j->step, j->t, at, g, n, is_weight);
 }
 
 /* dW of a layer with few outputs, its inputs across vectors: dW^T = dz^T X. */
@@ -213,6 +214,8 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
     const T *dz = FN(dz_of)(j, l);
     const ptrdiff_t N = FN(vectors)(l->outputs), most = FM_STRIP / l->ld;
     const ptrdiff_t strip = to - from <= most ? to - from : most < TILE_ROWS_2 ? TILE_ROWS_2 : most / TILE_ROWS_2 * TILE_ROWS_2;
+    const int keep = j->keep || rows > FM_BLOCK_SUMS;
+    T *const beside = scratch + FM_PACKED;
     const int packed = N >= FM_PANEL && rows * ldx * (ptrdiff_t)sizeof(T) > FM_PACK_BYTES;
     for (ptrdiff_t r = 0, some; r < rows; r += some) {
         some = rows - r < FM_BLOCK_SUMS ? rows - r : FM_BLOCK_SUMS;
@@ -227,9 +230,12 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
                     FN(copy)(scratch + i * ak, A + i * ldx, n);
                 A = scratch;
             }
-            FN(gemm)(n, N, some, (T *)j->t->grads + l->W + at * l->ld, l->ld, A, 1, ak, dz + r * l->ld, l->ld, &raw);
+            T *const dW = keep ? (T *)j->t->grads + l->W + at * l->ld : beside;
+            for (ptrdiff_t i = 0; !keep && N < l->ld && i < n; ++i) /* padding, in grads 0 once for all */
+                memset(dW + i * l->ld + N, 0, (size_t)(l->ld - N) * sizeof(T));
+            FN(gemm)(n, N, some, dW, l->ld, A, 1, ak, dz + r * l->ld, l->ld, &raw);
             if (r + some == rows)
-                FN(update_range)(j, l->W + at * l->ld, n * l->ld, 1);
+                FN(update_range)(j, l->W + at * l->ld, dW, n * l->ld, 1);
         }
     }
 }
@@ -253,11 +259,11 @@ static void FN(tiles_part)(void *context, int worker, int workers)
             FN(wide_gradient)(j, l, l->inputs * worker / workers, l->inputs * (worker + 1) / workers, x, ld, rows, scratch);
         } else if (worker == 0) {
             FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, scratch);
-            FN(update_range)(j, l->W, l->inputs * l->ld, 1);
+            FN(update_range)(j, l->W, grads + l->W, l->inputs * l->ld, 1);
         }
         if (worker == 0 && l->b >= 0) {
             FN(gemm)(1, N, rows, grads + l->b, l->ld, &one, 0, 0, dz, l->ld, &raw);
-            FN(update_range)(j, l->b, l->ld, 0);
+            FN(update_range)(j, l->b, grads + l->b, l->ld, 0);
         }
     }
 }
@@ -281,7 +287,7 @@ static FN(job) FN(begin)(fm_training *t, const T *dz)
 /* Steps until all rows are done or the clock passes `until`. */
 static int FN(train)(fm_training *t, double until)
 {
-    do {
+    for (;;) {
         FN(job) j = FN(begin)(t, NULL);
         double loss = 0;
         for (ptrdiff_t r = 0; r < j.B; ++r)
@@ -290,11 +296,14 @@ static int FN(train)(fm_training *t, double until)
             return FM_NOT_FINITE;
         if (t->optimizer)
             j.step = FN(begin_step)(t->optimizer);
+        const int last = t->next + j.B == t->rows || fm_seconds() >= until;
+        j.keep = last || !t->optimizer;
         fm_parallel(t->threads, FN(tiles_part), &j);
         t->loss += loss;
         t->next += j.B;
-    } while (t->next < t->rows && fm_seconds() < until);
-    return FM_OK;
+        if (last)
+            return FM_OK;
+    }
 }
 
 /* grads from the caller's dz (B, O), and dX (B, I) = dz_0 W_0^T, twice the rows for a siamese network. */
@@ -303,6 +312,7 @@ static void FN(backward)(fm_training *t, const void *dz, void *dX)
     const fm_layer *l = t->net->layers;
     const FN(epilogue) raw = {.kind = FM_SUM};
     FN(job) j = FN(begin)(t, dz);
+    j.keep = 1;
     fm_parallel(t->threads, FN(tiles_part), &j);
     FN(product)(j.B * (1 + t->net->siamese), l->inputs, l->outputs, dX, l->inputs, 0, FN(dz_of)(&j, l), l->ld, 1,
                 (const T *)t->params + l->W, 1, l->ld, raw, j.s.scratch);
@@ -313,8 +323,8 @@ static void FN(update)(fm_training *t)
 {
     const FN(step) s = FN(begin_step)(t->optimizer);
     for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l) {
-        FN(step_range)(&s, t, l->W, l->inputs * l->ld, 1);
+        FN(step_range)(&s, t, l->W, (const T *)t->grads + l->W, l->inputs * l->ld, 1);
         if (l->b >= 0)
-            FN(step_range)(&s, t, l->b, l->ld, 0);
+            FN(step_range)(&s, t, l->b, (const T *)t->grads + l->b, l->ld, 0);
     }
 }
