@@ -20,7 +20,9 @@ enum {
     FM_PANEL = 64,        /* columns, or rows across vectors, packed at a time: a multiple of every tile's width */
     FM_BLOCK_ROWS = 56,   /* rows that inference takes through all layers at a time: four full AVX-512 tiles */
     FM_GATHER_AHEAD = 160, /* elements between a prefetch and its use: a few rows of a small table */
-    FM_GATHER_ROWS = 64,  /* rows gathered at a time: 200 kB of 784 floats, a part of L2 */
+    FM_GATHER_ROWS = 28,  /* rows gathered at a time: two full tiles, which L1 and L2 hold beside W */
+    FM_GATHER_MOST = 112, /* the same where W outgrows L2: then it should not be read again soon */
+    FM_LARGE_W = 1 << 20, /* bytes of such a W */
     FM_SOON = 16,         /* rows among which the lines fetched ahead go round */
     FM_CHUNK_ROWS = 256,  /* rows that training takes through all layers at a time */
     FM_BLOCK_SUMS = 256,  /* rows summed into dW at a time: a panel of dz is then 32 kB of float */

@@ -94,7 +94,8 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t af
 {
     const fm_training *t = j->t;
     const fm_layer *l = t->net->layers;
-    const ptrdiff_t I = l->inputs, blocks = (r1 - r0 + FM_GATHER_ROWS - 1) / FM_GATHER_ROWS;
+    const ptrdiff_t I = l->inputs, W_bytes = I * l->ld * (ptrdiff_t)sizeof(T);
+    const ptrdiff_t most = W_bytes > FM_LARGE_W ? FM_GATHER_MOST : FM_GATHER_ROWS, blocks = (r1 - r0 + most - 1) / most;
     const int gathered = j->X[0] == j->s.x;
     for (ptrdiff_t b = 0; b < blocks; ++b) {
         const ptrdiff_t r = r0 + (r1 - r0) * b / blocks, end = r0 + (r1 - r0) * (b + 1) / blocks;
@@ -102,7 +103,7 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t af
         if (gathered)
             FN(gather)(j, r, end);
         for (int side = 0; side <= t->net->siamese; ++side) {
-            const T *soon[FM_GATHER_ROWS + FM_SOON];
+            const T *soon[FM_GATHER_MOST + FM_SOON];
             for (ptrdiff_t i = 0; gathered && t->order && i < end - r + FM_SOON; ++i)
                 soon[i] = (const T *)t->X[side] + t->order[next + i < t->rows ? next + i : t->rows - 1] * (size_t)I;
             const ptrdiff_t at = (side * j->B + r) * l->ld;
