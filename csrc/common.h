@@ -19,12 +19,14 @@
 enum {
     FM_PANEL = 64,        /* columns, or rows across vectors, packed at a time: a multiple of every tile's width */
     FM_BLOCK_ROWS = 56,   /* rows that inference takes through all layers at a time: four full AVX-512 tiles */
+    FM_BLOCK_MOST = 224,  /* the same where the weights outgrow L2 */
     FM_GATHER_AHEAD = 160, /* elements between a prefetch and its use: a few rows of a small table */
     FM_GATHER_ROWS = 28,  /* rows gathered at a time: two full tiles, which L1 and L2 hold beside W */
     FM_GATHER_MOST = 112, /* the same where W outgrows L2: then it should not be read again soon */
     FM_LARGE_W = 1 << 20, /* bytes of such a W */
     FM_SOON = 16,         /* rows among which the lines fetched ahead go round */
-    FM_CHUNK_ROWS = 256,  /* rows that training takes through all layers at a time */
+    FM_CHUNK_ROWS = 256,  /* rows that a worker takes through a training step at a time, at least */
+    FM_CHUNK_BYTES = 1 << 19, /* what their x, h and dz may fill of an L2 cache, where that is more rows */
     FM_BLOCK_SUMS = 256,  /* rows summed into dW at a time: a panel of dz is then 32 kB of float */
     FM_PACK_BYTES = 1 << 17, /* from 32 pages on, packing pays for fewer misses of the translation cache */
     FM_STRIP = 4096,      /* elements of dW computed before they are updated: 16 kB of float, half an L1 cache */
@@ -62,6 +64,25 @@ static inline ptrdiff_t fm_deepest(const fm_net *net)
 {
     const ptrdiff_t width = fm_widest(net), inputs = net->layers[0].inputs;
     return inputs > width ? inputs : width;
+}
+
+static inline ptrdiff_t fm_block(const fm_net *net)
+{
+    ptrdiff_t weights = 0;
+    for (int i = 0; i < net->n_layers; ++i)
+        weights += net->layers[i].inputs * net->layers[i].ld;
+    return weights * (ptrdiff_t)sizeof(float) > FM_LARGE_W ? FM_BLOCK_MOST : FM_BLOCK_ROWS;
+}
+
+/* Rows of a batch that are taken through forward, backward and dW before the next: what they leave stays in cache. With pairs the
+ * number of workers has no part in it, as dW is summed over first inputs, then second inputs of each chunk. */
+static inline ptrdiff_t fm_chunk(const fm_net *net, ptrdiff_t batch, int threads)
+{
+    const fm_layer *last = &net->layers[net->n_layers - 1];
+    const ptrdiff_t bytes = (ptrdiff_t)sizeof(float) * (net->layers[0].inputs + 2 * (last->before + last->ld));
+    const ptrdiff_t many = FM_CHUNK_BYTES / bytes, least = many > FM_CHUNK_ROWS ? many : FM_CHUNK_ROWS;
+    const ptrdiff_t rows = net->siamese ? least : least * threads, chunks = (batch + rows - 1) / rows;
+    return (batch + chunks - 1) / chunks;
 }
 
 /* Scratch of one worker in training: for products as deep as the net, or for a packed strip of x and one of dW. */

@@ -106,7 +106,7 @@ typedef struct {
 /* The first n layers on a block of rows, to and fro between two thirds of block; returns where the last h is. */
 static T *FN(chain)(const fm_net *net, int n, const T *params, T *block, const T *x, ptrdiff_t rows)
 {
-    const ptrdiff_t half = FM_BLOCK_ROWS * fm_widest(net);
+    const ptrdiff_t half = fm_block(net) * fm_widest(net);
     ptrdiff_t ldx = net->layers[0].inputs;
     T *h = block;
     for (int i = 0; i < n; ++i) {
@@ -130,11 +130,11 @@ static void FN(infer)(void *context, int worker, int workers)
     const FN(inference) *c = context;
     const fm_net *net = c->net;
     const fm_layer *last = &net->layers[net->n_layers - 1];
-    const ptrdiff_t half = FM_BLOCK_ROWS * fm_widest(net), I = net->layers[0].inputs;
+    const ptrdiff_t most = fm_block(net), half = most * fm_widest(net), I = net->layers[0].inputs;
     const ptrdiff_t end = c->B * (worker + 1) / workers;
     T *const block = c->scratch + worker * fm_forward_scratch(net, 1), *const a = block + 2 * half;
     for (ptrdiff_t r = c->B * worker / workers, rows; r < end; r += rows) {
-        rows = end - r < FM_BLOCK_ROWS ? end - r : FM_BLOCK_ROWS;
+        rows = end - r < most ? end - r : most;
         const T *h = FN(chain)(net, net->n_layers - net->siamese, c->params, block, c->X[0] + r * I, rows);
         if (net->siamese) {
             memcpy(a, h, (size_t)(rows * last[-1].ld) * sizeof(T));

@@ -1,7 +1,7 @@
 /* The training step: gather, forward, loss, backward, update, many times in one call.
  *
- * A step has two parts, each parallel: rows (gather, forward, loss, dz down to the first layer), then tiles of dW with
- * their update. An output element is one worker's and its sum is never split, so the number of workers changes no bit.
+ * A step takes its batch in chunks. A chunk has two parts, each parallel: rows (gather, forward, loss, dz down to the first
+ * layer), then tiles of dW, with the last chunk their update. An output element is one worker's and its sum is never split, so the number of workers changes no bit.
  * The last step of a call leaves its gradient in grads. A loss that is not finite stops before anything has changed.
  *
  * siamese: the rows of X[0], then those of X[1] pass through the first layers as one batch of 2 B rows; the last layer
@@ -9,7 +9,7 @@
 
 /* The workspace, cut up. h and dz of layer l start at rows * l->before; dz holds r'(z) on the way up. */
 typedef struct {
-    ptrdiff_t rows; /* the batch, twice for siamese networks */
+    ptrdiff_t rows; /* a chunk, twice for siamese networks */
     T *x, *y, *loss, *join, *h, *dz, *scratch;
 } FN(space);
 
@@ -17,10 +17,12 @@ typedef struct {
     fm_training *t;
     FN(space) s;
     FN(step) step;
-    ptrdiff_t B;    /* rows of this step */
+    ptrdiff_t batch, done; /* rows of this step, and how many of them come before this chunk */
+    ptrdiff_t first, B;    /* the place of this chunk's first row among all rows, and how many it has */
     const T *X[2];  /* the inputs of its rows, gathered or in place */
     const void *y;
     const T *dz;    /* the caller's own dJ/dz (B, O), or NULL: from the loss */
+    int update;     /* this is the last chunk of a step that updates */
     int keep;       /* leave the gradient in grads; else a strip of dW that is updated at once never leaves the cache */
 } FN(job);
 
@@ -28,12 +30,12 @@ static FN(space) FN(cut)(const fm_training *t)
 {
     const fm_net *net = t->net;
     const fm_layer *last = &net->layers[net->n_layers - 1];
-    const ptrdiff_t rows = t->batch * (1 + net->siamese), all = last->before + last->ld;
+    const ptrdiff_t chunk = fm_chunk(net, t->batch, t->threads), rows = chunk * (1 + net->siamese), all = last->before + last->ld;
     FN(space) s = {.rows = rows, .x = t->workspace};
     s.y = s.x + fm_padded(rows * net->layers[0].inputs);
-    s.loss = s.y + fm_padded(t->batch * fm_target_elements(last->outputs));
-    s.join = s.loss + fm_padded(t->batch);
-    s.h = s.join + (net->siamese ? t->batch * last[-1].ld : 0);
+    s.loss = s.y + fm_padded(chunk * fm_target_elements(last->outputs));
+    s.join = s.loss + fm_padded(chunk);
+    s.h = s.join + (net->siamese ? chunk * last[-1].ld : 0);
     s.dz = s.h + rows * all;
     s.scratch = s.dz + rows * all;
     return s;
@@ -68,8 +70,8 @@ static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     const ptrdiff_t I = net->layers[0].inputs, O = net->layers[net->n_layers - 1].outputs;
     const ptrdiff_t ahead = 1 + FM_GATHER_AHEAD / I;
     for (ptrdiff_t r = r0; r < r1; ++r) {
-        const size_t from = t->order ? t->order[t->next + r] : (size_t)(t->next + r);
-        const size_t soon = t->order && r + ahead < r1 ? t->order[t->next + r + ahead] : from;
+        const size_t from = t->order ? t->order[j->first + r] : (size_t)(j->first + r);
+        const size_t soon = t->order && r + ahead < r1 ? t->order[j->first + r + ahead] : from;
         for (int side = 0; side <= net->siamese; ++side) {
             const T *X = t->X[side];
             for (ptrdiff_t i = 0; i < I; i += 64 / (ptrdiff_t)sizeof(T))
@@ -88,9 +90,9 @@ static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     }
 }
 
-/* The first layer on the rows r0..r1, in blocks: while one is computed, the next comes from memory; `after` r1, be it in the
- * next step, it is this place of the batch. */
-static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t after, T *scratch)
+/* The first layer on the rows r0..r1 of one worker, in blocks. While one is computed the next comes from memory: after the last
+ * it is the first that this worker will have of the next chunk. */
+static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
 {
     const fm_training *t = j->t;
     const fm_layer *l = t->net->layers;
@@ -99,7 +101,7 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t af
     const int gathered = j->X[0] == j->s.x;
     for (ptrdiff_t b = 0; b < blocks; ++b) {
         const ptrdiff_t r = r0 + (r1 - r0) * b / blocks, end = r0 + (r1 - r0) * (b + 1) / blocks;
-        const ptrdiff_t next = t->next + (end < r1 ? end : after);
+        const ptrdiff_t next = j->first + (end < r1 ? end : j->B + r0);
         if (gathered)
             FN(gather)(j, r, end);
         for (int side = 0; side <= t->net->siamese; ++side) {
@@ -122,13 +124,13 @@ static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     const ptrdiff_t O = l->outputs, n = (r1 - r0) * l->ld;
     if (j->dz) {
         for (ptrdiff_t r = 0; r < r1 - r0; ++r)
-            memcpy(dz + r * l->ld, j->dz + (r0 + r) * O, (size_t)O * sizeof(T));
+            memcpy(dz + r * l->ld, j->dz + (j->done + r0 + r) * O, (size_t)O * sizeof(T));
     } else {
         const char *y = j->y;
         y += (size_t)r0 * (net->loss == FM_SOFTMAX_CROSS_ENTROPY ? sizeof(int64_t) : (size_t)O * sizeof(T));
         FN(loss_rows)(net->loss, j->s.loss + r0, dz, FN(h_of)(j, l) + r0 * l->ld, y, r1 - r0, O, l->ld);
     }
-    const V m = v_set1(j->dz ? 1 : j->B), zero = v_set1(0);
+    const V m = v_set1(j->dz ? 1 : j->batch), zero = v_set1(0);
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const V a = FN(flush)(v_div(v_load(dz + i), m));
         v_store(dz + i, a);
@@ -137,15 +139,18 @@ static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     }
 }
 
-/* Gather, forward, loss and dz down to the first layer for the rows r0..r1; `after` them comes this place of the batch. */
-static void FN(rows_chunk)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t after, T *scratch)
+/* Part one, for the rows r0..r1 of one worker: gather, forward, loss and dz down to the first layer. */
+static void FN(rows_part)(void *context, int worker, int workers)
 {
+    FN(job) *j = context;
+    const ptrdiff_t r0 = j->B * worker / workers, r1 = j->B * (worker + 1) / workers;
+    T *scratch = j->s.scratch + worker * fm_scratch(j->t->net);
     const fm_net *net = j->t->net;
     const T *params = j->t->params;
     const fm_layer *first = net->layers, *last = first + net->n_layers - 1;
     ptrdiff_t ld;
 
-    FN(first_layer)(j, r0, r1, after, scratch);
+    FN(first_layer)(j, r0, r1, scratch);
     for (const fm_layer *l = first + 1; l <= last; ++l) {
         const int sides = l < last ? net->siamese : 0;
         if (net->siamese && l == last) {
@@ -176,31 +181,22 @@ static void FN(rows_chunk)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t aft
     }
 }
 
-/* Part one, for the rows of one worker, in chunks whose h and dz stay in cache. */
-static void FN(rows_part)(void *context, int worker, int workers)
-{
-    FN(job) *j = context;
-    const ptrdiff_t r0 = j->B * worker / workers, r1 = j->B * (worker + 1) / workers;
-    const ptrdiff_t chunks = (r1 - r0 + FM_CHUNK_ROWS - 1) / FM_CHUNK_ROWS;
-    T *scratch = j->s.scratch + worker * fm_scratch(j->t->net);
-    for (ptrdiff_t c = 0; c < chunks; ++c) {
-        const ptrdiff_t end = r0 + (r1 - r0) * (c + 1) / chunks;
-        FN(rows_chunk)(j, r0 + (r1 - r0) * c / chunks, end, end < r1 ? end : j->B + r0, scratch);
-    }
-}
-
 /* The gradient g of n elements from `at` on is there: update them while it is in cache. */
 static void FN(update_range)(const FN(job) *j, ptrdiff_t at, const T *g, ptrdiff_t n, int is_weight)
 {
-    if (j->t->optimizer)
+    if (j->update)
         FN(step_range)(&j->step, j->t, at, g, n, is_weight);
 }
 
 /* dW of a layer with few outputs, its inputs across vectors: dW^T = dz^T X. */
-static void FN(narrow_gradient)(T *dW, const fm_layer *l, const T *dz, const T *x, ptrdiff_t ld, ptrdiff_t rows, T *scratch)
+static void FN(narrow_gradient)(T *dW, const fm_layer *l, const T *dz, const T *x, ptrdiff_t ld, ptrdiff_t rows, int onto,
+                                T *scratch)
 {
-    const FN(epilogue) raw = {.kind = FM_SUM};
+    const FN(epilogue) raw = {.kind = FM_SUM, .onto = onto};
     const ptrdiff_t width = FN(vectors)(l->inputs);
+    for (ptrdiff_t i = 0; onto && i < l->inputs; ++i)
+        for (ptrdiff_t o = 0; o < l->outputs; ++o)
+            scratch[o * width + i] = dW[i * l->ld + o];
     FN(gemm)(l->outputs, width, rows, scratch, width, dz, 1, l->ld, x, ld, &raw);
     for (ptrdiff_t i = 0; i < l->inputs; ++i)
         for (ptrdiff_t o = 0; o < l->outputs; ++o)
@@ -220,7 +216,7 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
     const int packed = N >= FM_PANEL && rows * ldx * (ptrdiff_t)sizeof(T) > FM_PACK_BYTES;
     for (ptrdiff_t r = 0, some; r < rows; r += some) {
         some = rows - r < FM_BLOCK_SUMS ? rows - r : FM_BLOCK_SUMS;
-        const FN(epilogue) raw = {.kind = FM_SUM, .onto = r > 0};
+        const FN(epilogue) raw = {.kind = FM_SUM, .onto = j->done > 0 || r > 0};
         for (ptrdiff_t at = from, n; at < to; at += n) {
             n = to - at < strip ? to - at : strip;
             const T *A = x + r * ldx + at;
@@ -247,7 +243,7 @@ static void FN(tiles_part)(void *context, int worker, int workers)
 {
     const FN(job) *j = context;
     const fm_net *net = j->t->net;
-    const FN(epilogue) raw = {.kind = FM_SUM};
+    const FN(epilogue) raw = {.kind = FM_SUM, .onto = j->done > 0};
     const T one = 1;
     T *grads = j->t->grads, *scratch = j->s.scratch + worker * fm_scratch(net);
     for (int i = net->n_layers - 1; i >= 0; --i) {
@@ -259,7 +255,7 @@ static void FN(tiles_part)(void *context, int worker, int workers)
         if (!FN(is_narrow)(l->outputs) || FN(vectors)(l->inputs) > ld) {
             FN(wide_gradient)(j, l, l->inputs * worker / workers, l->inputs * (worker + 1) / workers, x, ld, rows, scratch);
         } else if (worker == 0) {
-            FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, scratch);
+            FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, j->done > 0, scratch);
             FN(update_range)(j, l->W, grads + l->W, l->inputs * l->ld, 1);
         }
         if (worker == 0 && l->b >= 0) {
@@ -269,42 +265,58 @@ static void FN(tiles_part)(void *context, int worker, int workers)
     }
 }
 
-/* One step's rows_part on the rows from t->next on; the job for what follows. */
+/* The first chunk of the step at t->next, with dz if that is the caller's own. */
 static FN(job) FN(begin)(fm_training *t, const T *dz)
 {
-    const fm_net *net = t->net;
-    const ptrdiff_t left = t->rows - t->next, I = net->layers[0].inputs;
-    const size_t y_size = net->loss == FM_SOFTMAX_CROSS_ENTROPY
-                              ? sizeof(int64_t) : (size_t)net->layers[net->n_layers - 1].outputs * sizeof(T);
-    FN(job) j = {.t = t, .s = FN(cut)(t), .B = left < t->batch ? left : t->batch, .dz = dz};
-    const int gathered = t->order || net->siamese; /* rows in order are read where they lie, pairs only side by side */
-    for (int side = 0; side <= net->siamese; ++side)
-        j.X[side] = gathered ? j.s.x + side * j.B * I : (const T *)t->X[side] + t->next * I;
-    j.y = gathered ? (const char *)j.s.y : (const char *)t->y + (size_t)t->next * y_size;
-    fm_parallel(t->threads, FN(rows_part), &j);
+    const ptrdiff_t left = t->rows - t->next;
+    FN(job) j = {.t = t, .s = FN(cut)(t), .batch = left < t->batch ? left : t->batch, .dz = dz};
     return j;
+}
+
+/* rows_part of the next chunk, or 0 where the step is done. */
+static int FN(next_chunk)(FN(job) *j)
+{
+    const fm_training *t = j->t;
+    const fm_net *net = t->net;
+    const ptrdiff_t I = net->layers[0].inputs, O = net->layers[net->n_layers - 1].outputs;
+    const size_t y_size = net->loss == FM_SOFTMAX_CROSS_ENTROPY ? sizeof(int64_t) : (size_t)O * sizeof(T);
+    const int gathered = t->order || net->siamese; /* rows in order are read where they lie, pairs only side by side */
+    j->done += j->B;
+    j->first = t->next + j->done;
+    if (j->done == j->batch)
+        return 0;
+    j->B = fm_chunk(net, t->batch, t->threads);
+    j->B = j->batch - j->done < j->B ? j->batch - j->done : j->B;
+    for (int side = 0; side <= net->siamese; ++side)
+        j->X[side] = gathered ? j->s.x + side * j->B * I : (const T *)t->X[side] + j->first * I;
+    j->y = gathered ? (const char *)j->s.y : (const char *)t->y + (size_t)j->first * y_size;
+    fm_parallel(t->threads, FN(rows_part), j);
+    return 1;
 }
 
 /* Steps until all rows are done or the clock passes `until`. */
 static int FN(train)(fm_training *t, double until)
 {
-    for (;;) {
+    for (int last = 0; !last;) {
         FN(job) j = FN(begin)(t, NULL);
         double loss = 0;
-        for (ptrdiff_t r = 0; r < j.B; ++r)
-            loss += (double)j.s.loss[r];
-        if (t->optimizer && loss - loss != 0)
-            return FM_NOT_FINITE;
-        if (t->optimizer)
-            j.step = FN(begin_step)(t->optimizer);
-        const int last = t->next + j.B == t->rows || fm_seconds() >= until;
-        j.keep = last || !t->optimizer;
-        fm_parallel(t->threads, FN(tiles_part), &j);
+        last = t->next + j.batch == t->rows || fm_seconds() >= until;
+        while (FN(next_chunk)(&j)) {
+            const int ends = j.done + j.B == j.batch;
+            for (ptrdiff_t r = 0; r < j.B; ++r)
+                loss += (double)j.s.loss[r];
+            if (t->optimizer && loss - loss != 0)
+                return FM_NOT_FINITE;
+            j.update = t->optimizer && ends;
+            j.keep = last || !t->optimizer || j.B < j.batch;
+            if (j.update)
+                j.step = FN(begin_step)(t->optimizer);
+            fm_parallel(t->threads, FN(tiles_part), &j);
+        }
         t->loss += loss;
-        t->next += j.B;
-        if (last)
-            return FM_OK;
+        t->next += j.batch;
     }
+    return FM_OK;
 }
 
 /* grads from the caller's dz (B, O), and dX (B, I) = dz_0 W_0^T, twice the rows for a siamese network. */
@@ -314,9 +326,13 @@ static void FN(backward)(fm_training *t, const void *dz, void *dX)
     const FN(epilogue) raw = {.kind = FM_SUM};
     FN(job) j = FN(begin)(t, dz);
     j.keep = 1;
-    fm_parallel(t->threads, FN(tiles_part), &j);
-    FN(product)(j.B * (1 + t->net->siamese), l->inputs, l->outputs, dX, l->inputs, 0, FN(dz_of)(&j, l), l->ld, 1,
-                (const T *)t->params + l->W, 1, l->ld, raw, j.s.scratch);
+    while (FN(next_chunk)(&j)) {
+        fm_parallel(t->threads, FN(tiles_part), &j);
+        for (int side = 0; side <= t->net->siamese; ++side)
+            FN(product)(j.B, l->inputs, l->outputs, (T *)dX + (side * j.batch + j.done) * l->inputs, l->inputs, 0,
+                        FN(dz_of)(&j, l) + side * j.B * l->ld, l->ld, 1, (const T *)t->params + l->W, 1, l->ld, raw,
+                        j.s.scratch);
+    }
 }
 
 /* One optimizer step from the gradient as it stands. */

@@ -13,14 +13,13 @@ ptrdiff_t fm_row_scratch(const fm_net *net)
 
 ptrdiff_t fm_forward_scratch(const fm_net *net, int threads)
 {
-    return threads * fm_padded(3 * FM_BLOCK_ROWS * fm_widest(net) + fm_matmul_scratch(fm_deepest(net)));
+    return threads * fm_padded(3 * fm_block(net) * fm_widest(net) + fm_matmul_scratch(fm_deepest(net)));
 }
 
 ptrdiff_t fm_workspace(const fm_net *net, ptrdiff_t batch, int threads)
 {
     const fm_layer *last = &net->layers[net->n_layers - 1];
-    const ptrdiff_t rows = batch * (1 + net->siamese), all = last->before + last->ld;
-    return fm_padded(rows * net->layers[0].inputs) + fm_padded(batch * fm_target_elements(last->outputs)) +
-           fm_padded(batch) + (net->siamese ? batch * last[-1].ld : 0) + 2 * rows * all +
-           threads * fm_scratch(net);
+    const ptrdiff_t chunk = fm_chunk(net, batch, threads), rows = chunk * (1 + net->siamese), all = last->before + last->ld;
+    return fm_padded(rows * net->layers[0].inputs) + fm_padded(chunk * fm_target_elements(last->outputs)) +
+           fm_padded(chunk) + (net->siamese ? chunk * last[-1].ld : 0) + 2 * rows * all + threads * fm_scratch(net);
 }
