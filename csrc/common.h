@@ -22,7 +22,7 @@ enum {
     FM_BLOCK_MOST = 224,  /* the same where the weights outgrow L2 */
     FM_GATHER_AHEAD = 160, /* elements between a prefetch and its use: a few rows of a small table */
     FM_GATHER_ROWS = 28,  /* rows gathered at a time: two full tiles, which L1 and L2 hold beside W */
-    FM_GATHER_MOST = 112, /* the same where W outgrows L2: then it should not be read again soon */
+    FM_GATHER_MOST = 128, /* the same where W outgrows L2: then it should not be read again soon */
     FM_LARGE_W = 1 << 20, /* bytes of such a W */
     FM_SOON = 16,         /* rows among which the lines fetched ahead go round */
     FM_CHUNK_ROWS = 256,  /* rows that a worker takes through a training step at a time, at least */

@@ -40,16 +40,20 @@ def test_seeds_and_shuffling(rng):
     assert oracle.same(trained(shuffle=False), trained(shuffle=False))
 
 
-def test_the_order_of_an_epoch_is_the_documented_permutation(rng):
-    X, t = rng.normal(size=(37, 4)), rng.integers(0, 3, 37)
-    fitted, stepped = (MLP([4, 8, 3], dtype="float64", seed=11) for _ in range(2))
-    fitted.fit(X, t, epochs=3, batch_size=10, optimizer=SGD(0.1))
+@pytest.mark.parametrize(
+    ("sizes", "rows", "batch"), [((4, 8, 3), 37, 10), ((300, 70, 3), 1300, 600), ((784, 530, 2), 300, 130)], ids=str
+)
+def test_the_order_of_an_epoch_is_the_documented_permutation(rng, dtype, sizes, rows, batch):
+    X, t = rng.normal(size=(rows, sizes[0])).astype(dtype), rng.integers(0, sizes[-1], rows)
+    fitted, stepped = (MLP(sizes, dtype=dtype, seed=11) for _ in range(2))
+    fitted.fit(X, t, epochs=3, batch_size=batch, optimizer=Adam())
     for epoch in range(3):
-        order = oracle.permutation(37, 11, epoch)
-        for first in range(0, 37, 10):
-            rows = order[first : first + 10]
-            stepped.train_step(X[rows], t[rows], SGD(0.1))
+        order = oracle.permutation(rows, 11, epoch)
+        for first in range(0, rows, batch):
+            some = order[first : first + batch]
+            stepped.train_step(X[some], t[some], Adam())
     assert oracle.same(fitted.params, stepped.params)
+    assert oracle.same(fitted.grads, stepped.grads)  # the last step's
 
 
 def test_history(rng):

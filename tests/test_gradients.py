@@ -96,15 +96,23 @@ def test_backward_from_ones_own_dz_is_loss_and_grad(drawn, double):
 
 @hypothesis.given(drawn=architectures, double=st.booleans())
 def test_gradients_are_the_kernels_one_after_the_other(drawn, double):
+    check_gradients_are_the_kernels(*build(drawn, np.dtype(np.float64 if double else np.float32))[:3])
+
+
+@pytest.mark.parametrize("sizes", [(40, 1), (300, 70, 3), (600, 530, 17)], ids=str)
+def test_so_they_are_for_batches_taken_in_chunks_and_weights_beyond_the_cache(dtype, sizes):
+    drawn = {"sizes": sizes, "seed": sum(sizes), "loss": "squared_error", "bias": True, "B": 5000}
+    check_gradients_are_the_kernels(*build(drawn, dtype)[:3])
+
+
+def check_gradients_are_the_kernels(net, X, y):
     # bit for bit: a step adds nothing of its own, neither in the order of a sum nor by a rounding
-    dtype = np.dtype(np.float64 if double else np.float32)
-    net, X, y, _ = build(drawn, dtype)
     _, grads = net.loss_and_grad(X, y)
     z, h = [], [X]
     for W, b, name in zip(net.weights, net.biases, oracle.layer_activations(net), strict=True):
         z.append(kernels.matmul(h[-1], W, b))
         h.append(getattr(kernels, name)(z[-1]))
-    dz = last = getattr(kernels, net.loss)(z[-1], y)[1] / dtype.type(len(X))
+    dz = last = getattr(kernels, net.loss)(z[-1], y)[1] / X.dtype.type(len(X))
     for layer in reversed(range(len(grads))):
         dW, db = kernels.outer_gradient(dz, h[layer])
         assert np.array_equal(grads[layer][0], dW)

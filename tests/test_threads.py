@@ -39,12 +39,13 @@ def test_training_has_the_same_bits_for_any_number(rng, dtype, optimizer):
         assert loss == found[0][1]
 
 
-def test_a_siamese_network_too(rng, dtype):
-    X, t = problem(rng, dtype, 2)
+@pytest.mark.parametrize("batch_size", [150, 600])
+def test_a_siamese_network_too(rng, dtype, batch_size):
+    X, t = problem(rng, dtype, 2, rows=1501)
     found = []
     for threads in (1, 2, 3):
         net = SiameseMLP([130, 260, 70], dtype=dtype, seed=1)
-        net.fit((X, X[::-1].copy()), t, epochs=2, batch_size=150, threads=threads)
+        net.fit((X, X[::-1].copy()), t, epochs=2, batch_size=batch_size, threads=threads)
         found.append(net.params.copy())
     assert all(oracle.same(f, found[0]) for f in found)
 
