@@ -2,12 +2,14 @@
 
 pytest bench                        everything, a few minutes
 pytest bench -k "step and PyTorch"  a part
+pytest bench --ratios FILE          the ratios as JSON too, so that two versions can be compared
 pytest bench --threads 2            every library on two threads, on two CPUs
 pytest bench --benchmark-disable    each benchmark once, without timing
 """
 
 import importlib.machinery
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
@@ -27,6 +29,7 @@ sys.path.append(str(HERE))  # measure.py, peers.py and what builds on them, what
 
 def pytest_addoption(parser):
     parser.addoption("--threads", type=int, default=1, help="threads of every library in bench/ (default: 1)")
+    parser.addoption("--ratios", type=pathlib.Path, metavar="FILE", help="write the ratios there as JSON too")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,6 +88,11 @@ def pytest_terminal_summary(terminalreporter, config):
         for line in lines:
             write(line)
         info = fastmlp.cpu_info()
-        write(f"{_cpu_name()}, ISA {info['isa']}, threads {config.getoption('threads')}, float32")
-        versions = filter(None, map(_version, VERSIONS))
-        write(", ".join([f"Python {platform.python_version()}", f"fastmlp {fastmlp.__version__}", *versions]))
+        machine = f"{_cpu_name()}, ISA {info['isa']}, threads {config.getoption('threads')}, float32"
+        known = [f"Python {platform.python_version()}", f"fastmlp {fastmlp.__version__}", *map(_version, VERSIONS)]
+        versions = ", ".join(filter(None, known))
+        write(machine)
+        write(versions)
+        if config.getoption("ratios"):
+            found = {"machine": machine, "versions": versions, "tables": measure.ratios()}
+            config.getoption("ratios").write_text(json.dumps(found, indent=1) + "\n")

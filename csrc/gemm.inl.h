@@ -179,7 +179,8 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
 
 /* C (M, N) <- A B for any N and any strides of B. A column panel is packed where B cannot be read in vectors. A last panel
  * narrower than whole vectors is computed beside C and copied, unless the rows of C have room for it (padded). Then too
- * C and h may be read by the epilogue. So is one whose rows all begin in a few sets of the cache, for many rows.
+ * C and h may be read by the epilogue. So is one that many rows read, and one whose rows all begin in a few sets
+ * of the cache.
  * scratch: fm_matmul_scratch(K) elements. */
 static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, int padded, const T *A,
                         ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t B_k, ptrdiff_t B_j, FN(epilogue) e, T *scratch)
@@ -191,8 +192,8 @@ static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t l
         const ptrdiff_t width = (columns + LANES - 1) / LANES * LANES;
         const T *panel = B + j * B_j;
         ptrdiff_t ld = B_k;
-        const int same_sets = B_k * (ptrdiff_t)sizeof(T) % 1024 == 0 && M >= 32 && K >= 32;
-        if (B_j != 1 || width > columns || same_sets) {
+        const int same_sets = B_k * (ptrdiff_t)sizeof(T) % 1024 == 0 && M >= 32 && K >= 32, many = M >= 512;
+        if (B_j != 1 || width > columns || same_sets || many) {
             FN(pack)(packed, width, panel, B_k, B_j, K, columns);
             panel = packed, ld = width;
         }
