@@ -51,7 +51,7 @@ typedef struct {
 /* One pass of minibatch training over `rows` rows, or what is left of it. */
 typedef struct {
     const fm_net *net;
-    void *params, *grads, *slots[2]; /* flat buffers of one layout; slots: v of SGD, m and v of Adam */
+    void *params, *grads, *slots[2]; /* flat buffers of one layout; slots: v of SGD, m and v of Adam. grads: the last step's */
     const void *X[2];                /* (rows, I), contiguous; X[1] for siamese networks only */
     const void *y;                   /* int64 classes (rows,) for softmax cross-entropy, else (rows, O) */
     const uint32_t *order;           /* the row that stands at each place, or NULL for rows as they come */

@@ -4,7 +4,8 @@
  *
  * forward: A = X, B = W.    dW: A = X transposed (ai = 1), B = dz.    dX: A = dz, B = W transposed, packed.
  * Few outputs: the same for C transposed, so that rows lie across vectors.
- * No blocking of k: a column panel of B stays in L2, and a sum is never interrupted. Nothing here knows of layers. */
+ * A column panel of B stays in cache. A sum may be interrupted only to go on in C where it was (onto). Nothing here knows of
+ * layers. */
 
 typedef struct {
     int kind;       /* of enum fm_finish */
@@ -86,12 +87,12 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
 
 /* All rows of one column panel, nv vectors wide. Tiles are as equal in height as they can be: a last tile of one row would
  * cost nearly as much as a full one. */
-#define TILE(NV, FETCH, ROWS)                                                                                                 \
+#define TILE(NV, FETCH, ROWS)                                                                                          \
     case ROWS:                                                                                                         \
-        FN(tile)(ROWS, NV, FETCH, K, C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, e, i, j);                                  \
+        FN(tile)(ROWS, NV, FETCH, K, C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, e, i, j);                           \
         break;
-#define PANEL(NAME, NV, FETCH, MOST, TILES)                                                                                         \
-    static NEVER_INLINE void FN(NAME)(ptrdiff_t M, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai,   \
+#define PANEL(NAME, NV, FETCH, MOST, TILES)                                                                            \
+    static NEVER_INLINE void FN(NAME)(ptrdiff_t M, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai,         \
                                             ptrdiff_t ak, const T *B, ptrdiff_t ldb, const FN(epilogue) *e,            \
                                             ptrdiff_t j)                                                               \
     {                                                                                                                  \
@@ -99,7 +100,7 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
         for (ptrdiff_t i = 0, rows; i < M; i += rows, --tiles) {                                                       \
             rows = (M - i + tiles - 1) / tiles;                                                                        \
             switch (rows) {                                                                                            \
-                TILES(NV, FETCH)                                                                                              \
+                TILES(NV, FETCH)                                                                                       \
             }                                                                                                          \
         }                                                                                                              \
     }
@@ -179,9 +180,8 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
 
 /* C (M, N) <- A B for any N and any strides of B. A column panel is packed where B cannot be read in vectors. A last panel
  * narrower than whole vectors is computed beside C and copied, unless the rows of C have room for it (padded). Then too
- * C and h may be read by the epilogue. So is one that many rows read, and one whose rows all begin in a few sets
- * of the cache.
- * scratch: fm_matmul_scratch(K) elements. */
+ * C and h may be read by the epilogue. Packed too is a panel that many rows read, and one whose rows all begin in a few sets of
+ * the cache. scratch: fm_matmul_scratch(K) elements. */
 static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, int padded, const T *A,
                         ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t B_k, ptrdiff_t B_j, FN(epilogue) e, T *scratch)
 {

@@ -106,9 +106,13 @@ static void FN(few_classes)(T *loss, T *dz, const T *z, const int64_t *t, ptrdif
 {
     T column[16 * LANES], margin[LANES];
     V e[16], a = v_set1(-INFINITY);
-    for (ptrdiff_t j = 0; j < K; ++j) {
+    const ptrdiff_t fours = (K + 3) / 4 * 4 <= ld ? (K + 3) / 4 * 4 : K / 4 * 4; /* padding may be read, other rows not */
+    for (ptrdiff_t j = 0; j < fours; j += 4)
+        FN(fm_transpose)(column + j * LANES, LANES, z + j, ld, rows);
+    for (ptrdiff_t j = fours; j < K; ++j)
         for (ptrdiff_t i = 0; i < LANES; ++i)
             column[j * LANES + i] = z[(i < rows ? i : 0) * ld + j];
+    for (ptrdiff_t j = 0; j < K; ++j) {
         const V x = v_load(column + j * LANES);
         a = v_select(m_lt(a, x), x, a);
     }
@@ -124,13 +128,13 @@ static void FN(few_classes)(T *loss, T *dz, const T *z, const int64_t *t, ptrdif
     for (ptrdiff_t i = 0; i < rows; ++i)
         margin[i] -= z[i * ld + t[i]];
     STORE_ROW(loss, 0, rows, v_add(v_load(margin), FN(v_log)(partial[0])));
-    for (ptrdiff_t j = 0; j < K; ++j) {
+    for (ptrdiff_t j = 0; j < K; ++j)
         v_store(column + j * LANES, v_div(e[j], partial[0]));
-        for (ptrdiff_t i = 0; i < rows; ++i)
+    for (ptrdiff_t i = 0; i < rows; ++i) {
+        column[t[i] * LANES + i] -= 1;
+        for (ptrdiff_t j = 0; j < K; ++j)
             dz[i * ld + j] = column[j * LANES + i];
     }
-    for (ptrdiff_t i = 0; i < rows; ++i)
-        dz[i * ld + t[i]] -= 1;
 }
 
 /* More classes: row by row, in blocks so that one vector takes the logarithm of many. */

@@ -1,8 +1,9 @@
 /* The training step: gather, forward, loss, backward, update, many times in one call.
  *
  * A step takes its batch in chunks. A chunk has two parts, each parallel: rows (gather, forward, loss, dz down to the first
- * layer), then tiles of dW, with the last chunk their update. An output element is one worker's and its sum is never split, so the number of workers changes no bit.
- * The last step of a call leaves its gradient in grads. A loss that is not finite stops before anything has changed.
+ * layer), then tiles of dW, after the last chunk each with its update. An output element is one worker's and its sum is never
+ * split, so the number of workers changes no bit. The last step of a call leaves its gradient in grads. A loss that is not
+ * finite stops before anything has changed.
  *
  * siamese: the rows of X[0], then those of X[1] pass through the first layers as one batch of 2 B rows; the last layer
  * sees a = h(x1) - h(x2). Below it, dz comes from dz for the first half of the rows and from -dz for the second. */

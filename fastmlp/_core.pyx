@@ -83,9 +83,10 @@ def uniform(ptrdiff_t n, double limit, uint64_t seed, uint32_t layer):
     return out
 
 
-def permutation(uint32_t n, uint64_t seed, uint32_t epoch):
-    """A uint32 permutation of 0..n-1: the order of the rows in epoch number `epoch` of a network with this seed."""
-    cdef cnp.ndarray out = np.empty(n, np.uint32)
+def permutation(uint32_t n, uint64_t seed, uint32_t epoch, cnp.ndarray out=None):
+    """A permutation of 0..n-1: the rows' order in epoch number `epoch` of a network with this seed. out: (n,) uint32."""
+    if out is None:
+        out = np.empty(n, np.uint32)
     with nogil:
         _csrc.fm_permutation(<uint32_t *>cnp.PyArray_DATA(out), n, seed, epoch)
     return out

@@ -216,10 +216,12 @@ class BaseMLP(Network):
         engine_settings(optimizer, self.dtype)
         validation = None if validation_data is None else self._validation_data(validation_data)
         history = History()
+        order = np.empty(len(targets), np.uint32) if shuffle else None
         with self._turn():
             for epoch in range(epochs):
                 start = perf_counter()
-                order = _core.permutation(len(targets), self.seed, self.epochs_done) if shuffle else None
+                if order is not None:
+                    _core.permutation(len(order), self.seed, self.epochs_done, order)
                 try:
                     loss = self._train(inputs, targets, order, batch_size, optimizer, threads)
                 except FloatingPointError as error:
