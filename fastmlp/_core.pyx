@@ -84,7 +84,7 @@ def uniform(ptrdiff_t n, double limit, uint64_t seed, uint32_t layer):
 
 
 def permutation(uint32_t n, uint64_t seed, uint32_t epoch, cnp.ndarray out=None):
-    """A permutation of 0..n-1: the rows' order in epoch number `epoch` of a network with this seed. out: (n,) uint32."""
+    """A permutation of 0..n-1: the order of an epoch of a network with this seed. out: (n,) uint32."""
     if out is None:
         out = np.empty(n, np.uint32)
     with nogil:
