@@ -88,7 +88,7 @@ int main(int argc, char **argv)
     uint32_t *order = room(rows);
     for (ptrdiff_t i = 0; i < rows; ++i)
         y[i] = i % n[layers];
-    fm_permutation(order, (uint32_t)rows, 1, 0);
+    ops->permutation(order, (uint32_t)rows, 1, 0);
     fm_optimizer adam = {.rule = FM_ADAM, .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
                          .beta1_power = 1, .beta2_power = 1};
     fm_training t = {.net = &net, .params = params, .grads = room(end), .slots = {room(end), room(end)},

@@ -21,9 +21,11 @@ enum {
     FM_BLOCK_ROWS = 56,   /* rows that inference takes through all layers at a time: four full AVX-512 tiles */
     FM_BLOCK_MOST = 224,  /* the same where the weights outgrow L2 */
     FM_GATHER_AHEAD = 160, /* elements between a prefetch and its use: a few rows of a small table */
+    FM_SHORT_ROW = 64,    /* elements of a row that is fetched ahead while others are gathered; longer ones during products */
     FM_GATHER_ROWS = 28,  /* rows gathered at a time: two full tiles, which L1 and L2 hold beside W */
     FM_GATHER_MOST = 128, /* the same where W outgrows L2: then it should not be read again soon */
     FM_LARGE_W = 1 << 20, /* bytes of such a W */
+    FM_FAR = 1 << 19,     /* bytes of a B that is hardly in L2 as a whole */
     FM_SOON = 16,         /* rows among which the lines fetched ahead go round */
     FM_CHUNK_ROWS = 256,  /* rows that a worker takes through a training step at a time, at least */
     FM_CHUNK_BYTES = 1 << 19, /* what their x, h and dz may fill of an L2 cache, where that is more rows */
@@ -43,6 +45,13 @@ enum fm_finish {
     FM_LAYER_RELU,   /* C = flushed relu(sum + bias) */
     FM_WHERE_ACTIVE, /* C = flushed sum where h > 0, else 0: dz below a relu */
     FM_TIMES_SLOPE,  /* C = flushed C * sum, as C holds r'(z): dz below any other activation */
+};
+
+/* What a product fetches into the cache while it computes. */
+enum fm_fetch {
+    FM_FETCH_NOTHING,
+    FM_FETCH_ROWS,  /* the rows `soon` */
+    FM_FETCH_PANEL, /* the next column panel of B */
 };
 
 /* Elements that start the next array on a cache line, for either type. */

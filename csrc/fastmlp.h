@@ -18,6 +18,7 @@ enum fm_activation {
 enum fm_loss { FM_SQUARED_ERROR, FM_SOFTMAX_CROSS_ENTROPY, FM_BINARY_CROSS_ENTROPY };
 enum fm_row_reduction { FM_LOGSUMEXP, FM_SOFTMAX, FM_LOG_SOFTMAX };
 enum fm_rule { FM_SGD, FM_ADAM };
+enum fm_stream { FM_STREAM_WEIGHTS, FM_STREAM_ORDER };
 enum fm_status { FM_OK, FM_NOT_FINITE };
 
 /* One dense layer. W is (I, O) with rows `ld` apart at params[W], the bias (O,) at params[b]. The columns O..ld are padding. */
@@ -86,6 +87,10 @@ typedef struct {
     int (*train)(fm_training *training, double until);
     void (*backward)(fm_training *training, const void *dz, void *dX);
     void (*update)(fm_training *training);
+
+    /* random streams, the same in both tables */
+    void (*uniform)(double *out, ptrdiff_t n, double limit, uint64_t seed, uint32_t layer);
+    void (*permutation)(uint32_t *order, uint32_t n, uint64_t seed, uint32_t epoch);
 } fm_ops;
 
 /* How many elements of scratch a call wants. */
@@ -98,11 +103,6 @@ ptrdiff_t fm_workspace(const fm_net *net, ptrdiff_t batch, int threads);
  * two tables, for float and double, or NULL where this CPU or build lacks the ISA. */
 const char *fm_isa_name(int i);
 const fm_ops *const *fm_isa_operations(int i);
-
-/* random.c: Philox4x32-10 streams (Salmon et al. 2011). */
-enum fm_stream { FM_STREAM_WEIGHTS, FM_STREAM_ORDER };
-void fm_uniform(double *out, ptrdiff_t n, double limit, uint64_t seed, uint32_t layer);
-void fm_permutation(uint32_t *order, uint32_t n, uint64_t seed, uint32_t epoch);
 
 /* threads.c: work(context, i, n) for i in 0..n-1 at once, then return. Falls back to doing it alone. */
 void fm_parallel(int n, void (*work)(void *context, int i, int n), void *context);

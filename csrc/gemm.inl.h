@@ -36,12 +36,13 @@ static ALWAYS_INLINE V FN(finish)(const int kind, V sum, V bias, const T *C, con
     }
 }
 
-/* One tile of mr rows by nv vectors, both constants where this is inlined. Rows of A are reached from every third one, so
- * that the addresses fit the registers. */
-static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const int fetch, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A,
-                                   ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t ldb, const FN(epilogue) *e,
-                                   ptrdiff_t i0, ptrdiff_t j0)
+/* One tile of mr rows by nv vectors, these and fetch constants where this is inlined. Rows of A are reached from every third
+ * one, so that the addresses fit the registers. */
+static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const int fetch, ptrdiff_t K, T *C,
+                                   ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t ldb,
+                                   const FN(epilogue) *e, ptrdiff_t i0, ptrdiff_t j0)
 {
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(T);
     V sum[TILE_ROWS_1][4], bias[4];
     const T *a[(TILE_ROWS_1 + 2) / 3], *h = e->h ? e->h + i0 * e->ldh + j0 : C;
     UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
@@ -57,8 +58,10 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
         V b[4];
         UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
             b[v] = v_load(B + v * LANES);
-        if (fetch) /* a line of one row of M each time */
-            PREFETCH(e->soon[i0 + k % FM_SOON] + k / FM_SOON * (64 / (ptrdiff_t)sizeof(T)));
+        if (fetch == FM_FETCH_ROWS) /* a line of one row of M each time */
+            PREFETCH(e->soon[i0 + k % FM_SOON] + k / FM_SOON * line);
+        for (ptrdiff_t n = 0; fetch == FM_FETCH_PANEL && n < nv * LANES; n += line)
+            PREFETCH(B + nv * LANES + n);
         UNROLL for (ptrdiff_t i = 0; i < mr; ++i) {
             const V x = v_set1(a[i / 3][(i % 3) * ai]);
             UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
@@ -104,26 +107,30 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
             }                                                                                                          \
         }                                                                                                              \
     }
-PANEL(panel_1, 1, 0, TILE_ROWS_1, JOIN(TILES_, TILE_ROWS_1))
-PANEL(panel_2, 2, 0, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
-PANEL(panel_4, 4, 0, TILE_ROWS_4, JOIN(TILES_, TILE_ROWS_4))
-PANEL(panel_fetch, 2, 1, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
+PANEL(panel_1, 1, FM_FETCH_NOTHING, TILE_ROWS_1, JOIN(TILES_, TILE_ROWS_1))
+PANEL(panel_2, 2, FM_FETCH_NOTHING, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
+PANEL(panel_4, 4, FM_FETCH_NOTHING, TILE_ROWS_4, JOIN(TILES_, TILE_ROWS_4))
+PANEL(panel_2_rows, 2, FM_FETCH_ROWS, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
+PANEL(panel_2_ahead, 2, FM_FETCH_PANEL, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
 #undef PANEL
 
 /* C (M, N) <- A B for N a multiple of LANES. Column panels outermost: their part of B stays in cache for all rows. Few rows
  * take the widest panels, where one row alone still keeps enough sums in flight; so do rows of A that lie a multiple of
- * 2 kB apart, of which an L1 cache of 8 ways cannot hold one line each for a high tile. */
+ * 2 kB apart, of which an L1 cache of 8 ways cannot hold one line each for a high tile. Of a large B the next panel is
+ * fetched meanwhile: it may be beyond L2, or in the cache of the core that wrote it. */
 static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak,
                      const T *B, ptrdiff_t ldb, const FN(epilogue) *e)
 {
     const ptrdiff_t wide = M <= TILE_ROWS_4 || (ak == 1 && ai * (ptrdiff_t)sizeof(T) % 2048 == 0) ? 4 : 2;
+    const int far = K * ldb * (ptrdiff_t)sizeof(T) > FM_FAR;
     for (ptrdiff_t j = 0; j < N;) {
         const ptrdiff_t vectors = (N - j) / LANES;
         if (vectors >= 4 && wide == 4) {
             FN(panel_4)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
             j += 4 * LANES;
         } else if (vectors >= 2) {
-            (e->soon && !j ? FN(panel_fetch) : FN(panel_2))(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
+            (e->soon && !j ? FN(panel_2_rows) : far ? FN(panel_2_ahead) : FN(panel_2))
+                (M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
             j += 2 * LANES;
         } else {
             FN(panel_1)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);

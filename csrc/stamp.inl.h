@@ -23,6 +23,7 @@
 #define INT JOIN(INT_, BITS)
 #define REAL JOIN(REAL_, BITS)
 #define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(T)))
+#include "random.inl.h"
 #endif
 
 #include "math.inl.h"
@@ -36,7 +37,7 @@
 static const fm_ops FN(ops) = {
     FM_ISA,       FN(activation),       FN(derivative), FN(matmul),  FN(outer_gradient), FN(row_reduction),
     FN(loss),     FN(first_not_finite), FN(row),        FN(forward), FN(train),          FN(backward),
-    FN(update),
+    FN(update),   uniform,              permutation,
 };
 
 #undef BITS

@@ -72,7 +72,7 @@ static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     const ptrdiff_t ahead = 1 + FM_GATHER_AHEAD / I;
     for (ptrdiff_t r = r0; r < r1; ++r) {
         const size_t from = t->order ? t->order[j->first + r] : (size_t)(j->first + r);
-        const size_t soon = t->order && r + ahead < r1 ? t->order[j->first + r + ahead] : from;
+        const size_t soon = t->order && j->first + r + ahead < t->rows ? t->order[j->first + r + ahead] : from;
         for (int side = 0; side <= net->siamese; ++side) {
             const T *X = t->X[side];
             for (ptrdiff_t i = 0; i < I; i += 64 / (ptrdiff_t)sizeof(T))
@@ -99,7 +99,7 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
     const fm_layer *l = t->net->layers;
     const ptrdiff_t I = l->inputs, W_bytes = I * l->ld * (ptrdiff_t)sizeof(T);
     const ptrdiff_t most = W_bytes > FM_LARGE_W ? FM_GATHER_MOST : FM_GATHER_ROWS, blocks = (r1 - r0 + most - 1) / most;
-    const int gathered = j->X[0] == j->s.x;
+    const int gathered = j->X[0] == j->s.x, fetch = gathered && t->order && I > FM_SHORT_ROW;
     for (ptrdiff_t b = 0; b < blocks; ++b) {
         const ptrdiff_t r = r0 + (r1 - r0) * b / blocks, end = r0 + (r1 - r0) * (b + 1) / blocks;
         const ptrdiff_t next = j->first + (end < r1 ? end : j->B + r0);
@@ -107,11 +107,11 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
             FN(gather)(j, r, end);
         for (int side = 0; side <= t->net->siamese; ++side) {
             const T *soon[FM_GATHER_MOST + FM_SOON];
-            for (ptrdiff_t i = 0; gathered && t->order && i < end - r + FM_SOON; ++i)
+            for (ptrdiff_t i = 0; fetch && i < end - r + FM_SOON; ++i)
                 soon[i] = (const T *)t->X[side] + t->order[next + i < t->rows ? next + i : t->rows - 1] * (size_t)I;
             const ptrdiff_t at = (side * j->B + r) * l->ld;
             FN(layer)(l, t->params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, j->X[side] + r * I, I, end - r, scratch,
-                      gathered && t->order ? soon : NULL);
+                      fetch ? soon : NULL);
         }
     }
 }

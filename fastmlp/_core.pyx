@@ -79,7 +79,7 @@ def supported_isas():
 def uniform(ptrdiff_t n, double limit, uint64_t seed, uint32_t layer):
     """n float64 numbers, uniform in [-limit, limit): the stream that layer number `layer` is initialised from."""
     cdef cnp.ndarray out = np.empty(n)
-    _csrc.fm_uniform(<double *>cnp.PyArray_DATA(out), n, limit, seed, layer)
+    _tables[0].uniform(<double *>cnp.PyArray_DATA(out), n, limit, seed, layer)
     return out
 
 
@@ -88,7 +88,7 @@ def permutation(uint32_t n, uint64_t seed, uint32_t epoch, cnp.ndarray out=None)
     if out is None:
         out = np.empty(n, np.uint32)
     with nogil:
-        _csrc.fm_permutation(<uint32_t *>cnp.PyArray_DATA(out), n, seed, epoch)
+        _tables[0].permutation(<uint32_t *>cnp.PyArray_DATA(out), n, seed, epoch)
     return out
 
 

@@ -67,6 +67,8 @@ cdef extern from "fastmlp.h" nogil:
         int (*train)(fm_training *training, double until) noexcept nogil
         void (*backward)(fm_training *training, const void *dz, void *dX) noexcept nogil
         void (*update)(fm_training *training) noexcept nogil
+        void (*uniform)(double *out, ptrdiff_t n, double limit, uint64_t seed, uint32_t layer) noexcept nogil
+        void (*permutation)(uint32_t *order, uint32_t n, uint64_t seed, uint32_t epoch) noexcept nogil
 
     ptrdiff_t fm_matmul_scratch(ptrdiff_t K)
     ptrdiff_t fm_row_scratch(const fm_net *net)
@@ -75,8 +77,5 @@ cdef extern from "fastmlp.h" nogil:
 
     const char *fm_isa_name(int i)
     const fm_ops *const *fm_isa_operations(int i)
-
-    void fm_uniform(double *out, ptrdiff_t n, double limit, uint64_t seed, uint32_t layer)
-    void fm_permutation(uint32_t *order, uint32_t n, uint64_t seed, uint32_t epoch)
 
     double fm_seconds()

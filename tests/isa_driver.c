@@ -174,7 +174,7 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
                             .optimizer = &optimizer, .workspace = workspace, .threads = threads};
     int status = FM_OK;
     for (uint32_t epoch = 0; epoch < 10 && !status; ++epoch) {
-        fm_permutation(order, ROWS, 5, epoch);
+        ops->permutation(order, ROWS, 5, epoch);
         training.order = epoch % 3 ? order : NULL;
         training.next = 0;
         status = ops->train(&training, fm_seconds() + 1e9);
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
     printf("isa %s\n", table[0]->isa);
     x = room(), w = room(), b = room(), y = room(), y2 = room(), scratch = room();
     double u[97];
-    fm_uniform(u, 97, 0.5, 123456789012345u, 3);
+    table[0]->uniform(u, 97, 0.5, 123456789012345u, 3);
     tell("uniform", 0, 0, 1, u, 97);
     for (int d = 0; d < 2; ++d) {
         products(table[d], d);
