@@ -139,13 +139,17 @@ static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc,
     }
 }
 
-/* P (K, columns) with rows ld apart <- B(k, j) = W[k * W_k + j * W_j], zeros up to the next whole vector. */
-static void FN(pack)(T *P, ptrdiff_t ld, const T *W, ptrdiff_t W_k, ptrdiff_t W_j, ptrdiff_t K, ptrdiff_t columns)
+/* P (K, columns) with rows ld apart <- B(k, j) = W[k * W_k + j * W_j], zeros up to the next whole vector. Meanwhile it fetches
+ * (columns,) rows of K elements, unless soon is NULL. */
+static void FN(pack)(T *P, ptrdiff_t ld, const T *W, ptrdiff_t W_k, ptrdiff_t W_j, ptrdiff_t K, ptrdiff_t columns,
+                     const T *const *soon)
 {
     const ptrdiff_t whole = columns / LANES * LANES, rest = columns - whole;
     const ptrdiff_t transposed = W_k == 1 ? K / 4 * 4 : 0; /* by blocks of 4 x LANES: then a line of W serves 16 of k */
     for (ptrdiff_t k0 = 0; k0 < transposed; k0 += 16) {
         const ptrdiff_t k1 = transposed - k0 < 16 ? transposed : k0 + 16;
+        for (ptrdiff_t j = 0; soon && j < columns; ++j)
+            PREFETCH(soon[j] + k0);
         for (ptrdiff_t j = 0; j < columns; j += LANES)
             for (ptrdiff_t k = k0; k < k1; k += 4)
                 FN(fm_transpose)(P + k * ld + j, ld, W + k + j * W_j, W_j, columns - j < LANES ? columns - j : LANES);
@@ -173,7 +177,7 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
     for (ptrdiff_t i = 0, rows; i < M; i += rows) {
         rows = M - i < FM_PANEL ? M - i : FM_PANEL;
         const ptrdiff_t width = (rows + LANES - 1) / LANES * LANES;
-        FN(pack)(packed, width, A + i * lda, 1, lda, K, rows);
+        FN(pack)(packed, width, A + i * lda, 1, lda, K, rows, e->soon ? e->soon + i : NULL);
         FN(gemm)(N, width, K, across, width, B, 1, ldb, packed, width, &raw);
         for (ptrdiff_t n = 0; n < N; ++n) {
             const V bias = v_set1(e->bias ? e->bias[n] : 0);
@@ -201,7 +205,7 @@ static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t l
         ptrdiff_t ld = B_k;
         const int same_sets = B_k * (ptrdiff_t)sizeof(T) % 1024 == 0 && M >= 32 && K >= 32, many = M >= 512;
         if (B_j != 1 || width > columns || same_sets || many) {
-            FN(pack)(packed, width, panel, B_k, B_j, K, columns);
+            FN(pack)(packed, width, panel, B_k, B_j, K, columns, NULL);
             panel = packed, ld = width;
         }
         if (all.bias)
