@@ -98,6 +98,8 @@ cdef class Network:
     cdef list slots
     cdef public object epochs_done
     """Epochs of fit so far: each has an order of its own."""
+    cdef public object reached
+    """Where training is: (epoch, rows done of it, the sum of their losses), set at each return from C."""
     cdef cnp.ndarray space
     cdef object space_key
     cdef bint busy
@@ -140,6 +142,7 @@ cdef class Network:
         self.flat_grads = _buffer(at, dtype)
         self.data = <char *>cnp.PyArray_DATA(self.flat_params)
         self.epochs_done = 0
+        self.reached = (0, 0, 0.0)
         self._forget()
 
     # ---- views ----
@@ -348,8 +351,10 @@ cdef class Network:
         """A context in which this network is trained by its holder alone."""
         return _Turn(self)
 
-    def _train(self, tuple X, y, order, ptrdiff_t batch, optimizer, threads=None):
-        """Steps over all rows of X in `order` (uint32, or None), each of `batch` rows; the mean loss over the rows.
+    def _train(self, tuple X, y, order, ptrdiff_t batch, optimizer, threads=None, epoch=0, ptrdiff_t start=0, stop=None,
+               double loss=0):
+        """Steps over the rows start..stop of X in `order` (uint32, or None), each of `batch` rows; the sum of their
+        losses, added to `loss`.
 
         FloatingPointError, with the number of the step as its argument, where a loss is not finite: nothing of that
         step remains.
@@ -359,23 +364,28 @@ cdef class Network:
         self._set_optimizer(optimizer, &t)
         if order is not None:
             t.order = <uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>order)
-        return self._run(&t)
+        t.next, t.loss = start, loss
+        if stop is not None:
+            t.rows = stop
+        return self._run(&t, epoch)
 
     def _gradient(self, tuple X, y, threads=None):
         """The mean loss over all rows of X, its gradient in grads."""
         cdef fm_training t
         self._prepare(&t, X, y, len(X[0]), threads)
-        return self._run(&t)
+        return self._run(&t, 0) / t.rows
 
-    cdef double _run(self, fm_training *t) except? -1:
+    cdef double _run(self, fm_training *t, epoch) except? -1:
         cdef int status
+        self.reached = (epoch, t.next, t.loss)
         while t.next < t.rows:
             with nogil:
                 status = self.ops.train(t, seconds() + RETURN_SECONDS)
+            self.reached = (epoch, t.next, t.loss)
             if status:
                 raise FloatingPointError(t.next // t.batch)
             PyErr_CheckSignals()
-        return t.loss / t.rows
+        return t.loss
 
     def _backward(self, tuple X, cnp.ndarray dz, threads=None):
         """grads <- from dz (B, O); dJ/dX (B, I), for siamese networks (2 B, I)."""
@@ -485,11 +495,16 @@ cdef class Network:
         >>> other = fastmlp.MLP([2, 4, 1], loss="squared_error")
         >>> other.set_optimizer_state(net.optimizer_state())
         """
+        self._refuse_if_busy()
+        self._adopt(state)
+
+    def _adopt(self, state):
+        """set_optimizer_state, for whoever holds the network busy."""
         shape = (self.flat_params.size,)
         for given in state["slots"]:
             if np.shape(given) != shape:
                 raise ValueError(f"a slot has shape {np.shape(given)}; it must be {shape}, like params")
-        self.reset_optimizer()
+        self._forget()
         if state["optimizer"] is None:
             return
         self._take_on(state["optimizer"])

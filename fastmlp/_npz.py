@@ -1,13 +1,11 @@
-"""Named arrays in one file: an uncompressed `.npz`, replaced atomically and read strictly from first byte to last.
+"""Named arrays in one file: an uncompressed `.npz`, read strictly from first byte to last.
 
-Refuses what `replace` does not write: compression, another member or another order, pickles, bytes that nothing
+Refuses what `write` does not write: compression, another member or another order, pickles, bytes that nothing
 accounts for. No length in the file is trusted: the caller says which array comes next, and nothing is allocated that
 the rest of the file is too short to fill.
 """
 
-import contextlib
 import math
-import os
 import re
 import struct
 import zlib
@@ -17,6 +15,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmlp._files import FormatError
+
 # PKWARE's APPNOTE: local file header, central directory entry, end of the central directory.
 _LOCAL, _ENTRY, _END = struct.Struct("<4s5H3L2H"), struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s4H2LH")
 _ZIP64_END = 56 + 20  # its record and locator, present beyond 4 GB
@@ -24,43 +24,13 @@ _IN_ZIP64 = 0xFFFFFFFF  # "see the extra field", beside members beyond 4 GB
 _MAGIC = b"\x93NUMPY\x01\x00"
 
 
-class FormatError(ValueError):
-    """The file is not a network that this version of fastmlp can read; the message names the file and the defect."""
-
-
 def _description(descr: str, shape: tuple[int, ...]) -> bytes:
     """The header that NumPy's format prescribes for a C-ordered array."""
     return f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode()
 
 
-def replace(path: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
-    """Write (name, array) pairs, little-endian, to a new file and put it in the place of `path`.
-
-    The new file is complete and on the disk before it takes the name; where that fails, the old one stays and nothing
-    else is left. It keeps the old one's permissions, and a symbolic link stays a link.
-    """
-    import stat
-
-    target = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(target), f".fastmlp-{os.urandom(8).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            if os.path.exists(target):
-                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-            _write(file, arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError):  # the user knows the path, not the temporary name
-            error.filename, error.filename2 = path, None
-        raise
-    _sync_directory(os.path.dirname(target))
-
-
-def _write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
+def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
+    """Write (name, array) pairs, little-endian."""
     import zipfile
 
     with zipfile.ZipFile(file, "w") as archive:
@@ -77,25 +47,18 @@ def _write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
                 out.write(array.data)
 
 
-def _sync_directory(directory: str) -> None:
-    """Make the new name last through a power cut, where the system lets a directory be synced."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 class Archive:
     """Reads one array after the other: `tensor` for each member, in order, then `finish`.
 
-    `left` is the number of bytes not yet read.
+    `left` is the number of bytes not yet read, of which a member takes at least `overhead` besides its data.
     """
+
+    overhead = 100
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.size = self.left = os.fstat(file.fileno()).st_size
+        self.size = self.left = file.seek(0, 2)
+        file.seek(0)
         self.members: list[tuple[bytes, int, int, int]] = []  # name, offset, CRC, length
 
     def take(self, count: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What a call of fit has to tell: one number an epoch in each list."""
+"""What a call of fit has to tell: one number an epoch in each list; and where it is, should it break off."""
 
 from dataclasses import dataclass, field
 
@@ -30,3 +30,22 @@ class History:
     val_loss: list[float] = field(default_factory=list)
     val_metric: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Progress:
+    """Where a fit is, and between which bounds: what a checkpoint keeps beside the network.
+
+    rows, batch_size and shuffle are fit's; the network had epochs_before when it began. `epochs` are done and in the
+    history; of the next, rows_done rows with a sum of losses and the seconds that they took.
+    """
+
+    rows: int
+    batch_size: int
+    shuffle: bool
+    epochs_before: int
+    epochs: int = 0
+    rows_done: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    history: History = field(default_factory=History)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastmlp import _arrays, _core, kernels
 from fastmlp._engine import Network
 from fastmlp._names import ACTIVATIONS, HE_INITIALISED, LOSSES, NO_DERIVATIVE, check_name, check_whole
-from fastmlp.history import History
+from fastmlp.history import History, Progress
 from fastmlp.optimizers import SGD, Adam, engine_settings
 
 Optimizer = SGD | Adam
@@ -95,6 +95,17 @@ class BaseMLP(Network):
             f"output_activation={self.output_activation!r}, bias={self.bias}, dtype='{self.dtype}', seed={self.seed})"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copy and pickle: what `save` would write, and nothing that would run."""
+        from fastmlp import saving
+
+        if type(self) not in saving.KINDS.values():
+            raise TypeError(f"a {type(self).__name__} does not know how to be copied or pickled: give it a __reduce__")
+        return saving.from_bytes, (saving.to_bytes(self),)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
+
     # ---- what subclasses say ----
 
     def _inputs(self, X: Any, name: str = "X") -> tuple[tuple[NDArray[Any], ...], bool]:
@@ -166,6 +177,9 @@ class BaseMLP(Network):
         validation_data: tuple[Any, ArrayLike] | None = None,
         threads: int | None = None,
         verbose: bool = False,
+        checkpoint: Any = None,
+        checkpoint_every: int | None = None,
+        resume: Any = None,
     ) -> History:
         """Train by minibatches.
 
@@ -188,6 +202,14 @@ class BaseMLP(Network):
             At most; by default what set_num_threads or the machine says. No result depends on it.
         verbose : bool, default False
             Print a line per epoch.
+        checkpoint : str or os.PathLike, optional
+            A file to keep, ending in .npz or .safetensors, from which `resume` goes on; written at Ctrl-C too.
+            `fastmlp.load` reads it as it reads any network.
+        checkpoint_every : int, optional
+            Steps from one checkpoint to the next; by default those of an epoch. The last step always leaves one.
+        resume : str or os.PathLike, optional
+            A checkpoint of the same call on the same network and data: the network becomes what it was there, and fit
+            goes on to the same bits as if it had never broken off, with any `threads`.
 
         Returns
         -------
@@ -196,7 +218,8 @@ class BaseMLP(Network):
         Raises
         ------
         ValueError, TypeError
-            For shapes, types or values that do not fit, or numbers that are not finite; nothing has changed.
+            For shapes, types or values that do not fit, numbers that are not finite, or a checkpoint of another network
+            or call; nothing has changed.
         FloatingPointError
             If the loss of a step is not finite: the message names epoch and step, which has changed nothing.
 
@@ -215,30 +238,75 @@ class BaseMLP(Network):
         self._refuse_not_finite(inputs, targets)
         engine_settings(optimizer, self.dtype)
         validation = None if validation_data is None else self._validation_data(validation_data)
-        history = History()
-        order = np.empty(len(targets), np.uint32) if shuffle else None
+        progress = Progress(len(targets), batch_size, bool(shuffle), self.epochs_done)
+        steps = -(-progress.rows // batch_size)
+        every = steps if checkpoint_every is None else check_whole(checkpoint_every, "checkpoint_every", 1, sys.maxsize)
+        if checkpoint is None and checkpoint_every is not None:
+            raise ValueError(f"checkpoint_every is {checkpoint_every}, but there is no checkpoint to write")
+        if checkpoint is not None or resume is not None:
+            from fastmlp import saving
+        if checkpoint is not None:
+            saving.check_path(checkpoint, "checkpoint")
+        order, ordered = np.empty(progress.rows, np.uint32) if shuffle else None, None
         with self._turn():
-            for epoch in range(epochs):
-                start = perf_counter()
-                if order is not None:
-                    _core.permutation(len(order), self.seed, self.epochs_done, order)
-                try:
-                    loss = self._train(inputs, targets, order, batch_size, optimizer, threads)
-                except FloatingPointError as error:
-                    raise FloatingPointError(
-                        f"the loss is not finite in epoch {epoch + 1}, step {error.args[0] + 1}; that step changed "
-                        "nothing. Lower the learning rate, or scale the inputs"
-                    ) from None
-                self.epochs_done += 1
-                history.seconds.append(perf_counter() - start)
-                history.loss.append(loss)
-                if validation is not None:
-                    val_loss, val_metric = self._evaluate(*validation, threads)
-                    history.val_loss.append(val_loss)
-                    history.val_metric.append(val_metric)
-                if verbose:
-                    print(self._epoch_line(epoch, epochs, history))
+            if resume is not None:
+                progress = saving.resume(self, resume, progress, epochs)
+            history, rows = progress.history, progress.rows
+            self.reached = (progress.epochs, progress.rows_done, progress.loss_sum)
+            try:
+                while self.reached[0] < epochs:
+                    epoch, done, total = self.reached
+                    stop = rows
+                    if checkpoint is not None:
+                        left = every - (epoch * steps + done // batch_size) % every
+                        stop = min(rows, done + left * batch_size)
+                    start = perf_counter()
+                    if order is not None and ordered != epoch:
+                        _core.permutation(rows, self.seed, progress.epochs_before + epoch, order)
+                        ordered = epoch
+                    try:
+                        total = self._train(
+                            inputs, targets, order, batch_size, optimizer, threads, epoch, done, stop, total
+                        )
+                    except FloatingPointError as error:
+                        raise FloatingPointError(
+                            f"the loss is not finite in epoch {epoch + 1}, step {error.args[0] + 1}; that step changed "
+                            "nothing. Lower the learning rate, or scale the inputs"
+                        ) from None
+                    progress.seconds += perf_counter() - start
+                    if stop == rows:
+                        history.seconds.append(progress.seconds)
+                        history.loss.append(total / rows)
+                        if validation is not None:
+                            val_loss, val_metric = self._evaluate(*validation, threads)
+                            history.val_loss.append(val_loss)
+                            history.val_metric.append(val_metric)
+                        self.reached = (epoch + 1, 0, 0.0)  # an epoch that is interrupted before is not in the history
+                    self._settle(progress)
+                    due = stop < rows or (epoch + 1) * steps % every == 0 or epoch + 1 == epochs
+                    if checkpoint is not None and due:
+                        saving.save_checkpoint(self, checkpoint, progress)
+                    if verbose and stop == rows:
+                        print(self._epoch_line(epoch, epochs, history))
+            except KeyboardInterrupt:
+                self._settle(progress)
+                if checkpoint is not None:
+                    saving.save_checkpoint(self, checkpoint, progress)
+                raise
+            finally:
+                self._settle(progress)
         return history
+
+    def _settle(self, progress: Progress) -> None:
+        """Make progress, history and epochs_done say what training has reached, wherever it was interrupted."""
+        epochs, rows_done, loss_sum = self.reached
+        if epochs > progress.epochs:
+            progress.seconds = 0.0
+        progress.epochs, progress.rows_done, progress.loss_sum = epochs, rows_done, loss_sum
+        history = progress.history
+        for entries in (history.loss, history.val_loss, history.val_metric, history.seconds):
+            del entries[epochs:]
+        self.epochs_done = progress.epochs_before + epochs
 
     def _epoch_line(self, epoch: int, epochs: int, history: History) -> str:
         line = f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}  loss {history.loss[-1]:.4f}"
@@ -289,7 +357,7 @@ class BaseMLP(Network):
         inputs, targets = self._training_data(X, y)
         with self._turn():
             try:
-                return self._train(inputs, targets, None, len(targets), optimizer)
+                return self._train(inputs, targets, None, len(targets), optimizer) / len(targets)
             except FloatingPointError:
                 raise FloatingPointError("the loss is not finite; this step changed nothing") from None
 
@@ -390,7 +458,8 @@ class BaseMLP(Network):
         Parameters
         ----------
         path : str or os.PathLike
-            Ends in ".npz". An older file there is replaced only when the new one is complete.
+            Ends in ".npz", or ".safetensors" where that package is installed. An older file there is replaced only when
+            the new one is complete.
 
         Examples
         --------

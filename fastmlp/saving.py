@@ -1,8 +1,10 @@
-"""Networks as files: one `.npz` of plain tensors and a JSON header.
+"""Networks as files and as bytes: plain tensors and a JSON header, in an `.npz` or a `.safetensors` file.
 
-The first member, `header.npy`, holds the bytes of a JSON document: what the network is, how far its optimizer got, and
-its metadata. Then come, little-endian and without padding, `layers.0.weight` (O, I), `layers.0.bias` (O,),
-`layers.1.weight` and so on, and the optimizer's buffers as `optimizer.m.layers.0.weight` ... `numpy.load` reads them.
+The header says what the network is, how far its optimizer got, and its metadata; in an .npz it is the bytes of the
+first member, `header.npy`, in a .safetensors file the text `fastmlp` of its metadata. Then come, little-endian and
+without padding, `layers.0.weight` (O, I), `layers.0.bias` (O,), `layers.1.weight` and so on, and the optimizer's
+buffers as `optimizer.m.layers.0.weight` ... A checkpoint of a broken-off fit says besides, in the header's `training`,
+how far that got, and has the lists of its History as `history.loss` ... `numpy.load` or safetensors reads all of them.
 
 Refuses whatever `save` does not write: the header alone says which tensors follow and how large each is, and all of it
 is checked before a network is built. Parameters are the user's: whatever bits they have, NaN included, come back.
@@ -12,13 +14,15 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Iterator, Mapping
-from math import isfinite
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp._npz import Archive, FormatError, replace
+from fastmlp import _npz, _safetensors
+from fastmlp._files import MAX_JSON, FormatError, json_of, replace
+from fastmlp.history import History, Progress
 from fastmlp.mlp import MLP
 from fastmlp.network import BaseMLP
 from fastmlp.optimizers import SGD, Adam, AdamW
@@ -27,12 +31,15 @@ from fastmlp.siamese import SiameseMLP
 __all__ = ["FormatError", "load", "save"]
 
 FORMAT, VERSION = "fastmlp", 1
-MAX_HEADER = 1 << 22  # bytes of JSON; tens of thousands of feature names fit
+KINDS: dict[str, type[MLP | SiameseMLP]] = {"MLP": MLP, "SiameseMLP": SiameseMLP}
 OPTIMIZERS: dict[str, type[SGD | Adam]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
 SLOTS: dict[type, tuple[str, ...]] = {type(None): (), SGD: ("velocity",), Adam: ("m", "v"), AdamW: ("m", "v")}
 _HEADER: dict[str, Any] = dict.fromkeys(("format", "kind", "output_activation", "loss", "dtype"), str)
 _HEADER |= {"version": int, "sizes": list, "activations": list, "bias": bool, "seed": int, "epochs_done": int}
-_HEADER |= {"optimizer": (dict, type(None)), "metadata": dict}
+_HEADER |= {"optimizer": (dict, type(None)), "metadata": dict, "training": (dict, type(None))}
+_TRAINING: dict[str, Any] = {"rows": int, "batch_size": int, "shuffle": bool, "epochs_before": int, "epochs": int}
+_TRAINING |= {"rows_done": int, "loss_sum": float, "seconds": float}
+HISTORY = tuple(field.name for field in dataclasses.fields(History))
 
 
 def save(net: BaseMLP, path: str | bytes | os.PathLike[Any]) -> None:
@@ -43,12 +50,13 @@ def save(net: BaseMLP, path: str | bytes | os.PathLike[Any]) -> None:
     net : MLP or SiameseMLP
         With its parameters, the state of its optimizer, and `net.metadata`, which JSON must be able to hold.
     path : str or os.PathLike
-        A name that ends in .npz. An existing file is replaced, its permissions are kept; a symbolic link is followed.
+        A name that ends in .npz, or in .safetensors, for which that package must be installed. An existing file is
+        replaced, its permissions are kept; a symbolic link is followed.
 
     Raises
     ------
     ValueError
-        If path does not end in .npz, or net.metadata is not made of text, finite numbers, bools, None, lists and dicts
+        If path ends in neither, or net.metadata is not made of text, finite numbers, bools, None, lists and dicts
         with str keys, or exceeds 4 MB.
     OSError
         If the file cannot be written.
@@ -62,12 +70,26 @@ def save(net: BaseMLP, path: str | bytes | os.PathLike[Any]) -> None:
     >>> bool((fastmlp.load(path).params == net.params).all())
     True
     """
+    save_checkpoint(net, path, None)
+
+
+def save_checkpoint(net: BaseMLP, path: str | bytes | os.PathLike[Any], progress: Progress | None) -> None:
+    """`save`, with what a fit that is not done needs to go on."""
     path = os.fsdecode(path)
+    container = check_path(path)
+    arrays = list(_arrays_of(net, progress))
+    replace(path, lambda file: container.write(file, arrays))
+
+
+def check_path(path: str | bytes | os.PathLike[Any], name: str = "path") -> Any:
+    """The module that writes files of this name."""
+    path = os.fsdecode(path)
+    if path.endswith(".safetensors"):
+        _safetensors.package()
+        return _safetensors
     if not path.endswith(".npz"):
-        raise ValueError(f"path is {path!r}; wanted a file name that ends in .npz")
-    state = net.optimizer_state()
-    header = np.frombuffer(_json_of(_header_of(net, state)), np.uint8)
-    replace(path, [("header", header), *_tensors(net, state)])
+        raise ValueError(f"{name} is {path!r}; wanted a file name that ends in .npz or .safetensors")
+    return _npz
 
 
 def load(path: str | bytes | os.PathLike[Any]) -> MLP | SiameseMLP:
@@ -100,17 +122,56 @@ def load(path: str | bytes | os.PathLike[Any]) -> MLP | SiameseMLP:
     >>> again.sizes, again.seed
     ((2, 3, 1), 4)
     """
+    return _load(path)[0]
+
+
+def _load(path: str | bytes | os.PathLike[Any]) -> tuple[MLP | SiameseMLP, Progress | None]:
+    container = _safetensors if os.fsdecode(path).endswith(".safetensors") else _npz
     with open(path, "rb") as file:
         try:
-            return _read(Archive(file))
+            return _read(container.Archive(file))
         except FormatError as error:
             raise FormatError(f"{os.fsdecode(path)}: {error}") from None
+
+
+def resume(net: BaseMLP, path: str | bytes | os.PathLike[Any], wanted: Progress, epochs: int) -> Progress:
+    """Bring `net` to where the checkpoint at `path` was written, by a fit of the same rows, batches and epochs."""
+    found, progress = _load(path)
+    where = os.fsdecode(path)
+    if progress is None:
+        raise ValueError(f"resume: {where} is a saved network, not a checkpoint; load it, and fit it")
+    if repr(found) != repr(net):
+        raise ValueError(f"resume: {where} is a checkpoint of {found!r}; this network is {net!r}")
+    for name in ("rows", "batch_size", "shuffle"):
+        if getattr(progress, name) != getattr(wanted, name):
+            was, now = getattr(progress, name), getattr(wanted, name)
+            raise ValueError(f"resume: {where} was written with {name} = {was}; now it is {now}")
+    if progress.epochs + (progress.rows_done > 0) > epochs:
+        raise ValueError(f"resume: {where} is past epoch {progress.epochs}; epochs is {epochs}")
+    net.params = found.params
+    net._adopt(found.optimizer_state())
+    net.epochs_done = found.epochs_done
+    return progress
+
+
+def to_bytes(net: BaseMLP) -> bytes:
+    """What `save` would write to an .npz."""
+    file = BytesIO()
+    _npz.write(file, _arrays_of(net, None))
+    return file.getvalue()
+
+
+def from_bytes(data: bytes) -> MLP | SiameseMLP:
+    """A network from what `to_bytes` gave, checked like a file: all that a pickle of a network runs."""
+    if not isinstance(data, bytes):
+        raise FormatError(f"a network is made from bytes, not from a {type(data).__name__}")
+    return _read(_npz.Archive(BytesIO(data)))[0]
 
 
 # The header.
 
 
-def _header_of(net: BaseMLP, state: dict[str, Any]) -> dict[str, Any]:
+def _header_of(net: BaseMLP, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
     optimizer = state["optimizer"]
     return {
         "format": FORMAT,
@@ -121,6 +182,7 @@ def _header_of(net: BaseMLP, state: dict[str, Any]) -> dict[str, Any]:
         "epochs_done": net.epochs_done,
         "optimizer": None if optimizer is None else _optimizer_header(optimizer, state),
         "metadata": net.metadata,
+        "training": None if progress is None else {name: getattr(progress, name) for name in _TRAINING},
     }
 
 
@@ -146,31 +208,9 @@ def _json_of(header: dict[str, Any]) -> bytes:
         raise ValueError(f"net.metadata cannot be saved as JSON: {error}") from None
     if not isinstance(metadata, dict) or json.loads(text)["metadata"] != metadata:
         raise ValueError("net.metadata would come back changed; it must be a dict with str keys and without tuples")
-    if len(text) > MAX_HEADER:
-        raise ValueError(f"net.metadata takes {len(text)} bytes as JSON; it must take at most {MAX_HEADER}")
+    if len(text) > MAX_JSON:
+        raise ValueError(f"net.metadata takes {len(text)} bytes as JSON; it must take at most {MAX_JSON}")
     return text.encode()
-
-
-def _parsed(text: bytes) -> Any:
-    import json
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key occurs twice")
-        return found
-
-    def finite(number: str) -> float:
-        if not isfinite(float(number)):
-            raise ValueError(f"{number} is not a finite number")
-        return float(number)
-
-    if len(text) > MAX_HEADER:
-        raise FormatError(f"its header has {len(text)} bytes; wanted at most {MAX_HEADER}")
-    try:
-        return json.loads(text.decode(), object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"its header is no JSON document: {str(error)[:200]}") from None
 
 
 def _check_fields(where: str, found: dict[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -189,7 +229,7 @@ def _check_header(header: Any) -> None:
     _check_fields("its header", header, _HEADER)
     if header["epochs_done"] >= 2**32:
         raise FormatError(f"its header: epochs_done is {str(header['epochs_done'])[:80]}; wanted less than 2**32")
-    for name, known in (("kind", ("MLP", "SiameseMLP")), ("dtype", ("float32", "float64"))):
+    for name, known in (("kind", tuple(KINDS)), ("dtype", ("float32", "float64"))):
         if header[name] not in known:
             raise FormatError(f"its header: {name} is {header[name][:80]!r}; wanted {' or '.join(known)}")
     for size in header["sizes"]:
@@ -214,7 +254,30 @@ def _optimizer_of(found: dict[str, Any] | None) -> dict[str, Any]:
         raise FormatError(f"its optimizer: {error}") from None
 
 
+def _progress_of(found: dict[str, Any] | None, epochs_done: int) -> Progress | None:
+    """Where a broken-off fit was, its history still missing."""
+    if found is None:
+        return None
+    _check_fields("its training", found, _TRAINING)
+    progress = Progress(**found)
+    whole = progress.rows > 0 and progress.batch_size > 0 and progress.loss_sum >= 0 and progress.seconds >= 0
+    at_step = whole and (progress.rows_done % progress.batch_size == 0 or progress.rows_done == progress.rows)
+    if not at_step or progress.rows_done > progress.rows or progress.epochs_before + progress.epochs != epochs_done:
+        raise FormatError(f"its training is at no step of a fit: {str(found)[:400]}")
+    return progress
+
+
 # Networks and tensors, in the order of the file.
+
+
+def _arrays_of(net: BaseMLP, progress: Progress | None) -> Iterator[tuple[str, NDArray[Any]]]:
+    """(name, array) of all that is stored, the header first."""
+    state = net.optimizer_state()
+    yield "header", np.frombuffer(_json_of(_header_of(net, state, progress)), np.uint8)
+    yield from _tensors(net, state)
+    if progress is not None:
+        for name in HISTORY:
+            yield f"history.{name}", np.array(getattr(progress.history, name), "<f8")
 
 
 def _tensors(net: BaseMLP, state: dict[str, Any]) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -228,19 +291,18 @@ def _tensors(net: BaseMLP, state: dict[str, Any]) -> Iterator[tuple[str, NDArray
                 yield f"{prefix}layers.{layer}.bias", b
 
 
-def _network_of(header: dict[str, Any], n_slots: int, left: int) -> MLP | SiameseMLP:
-    """The untrained network that a checked header describes, if `left` bytes can fill it."""
+def _network_of(header: dict[str, Any], n_slots: int, archive: Any) -> MLP | SiameseMLP:
+    """The untrained network that a checked header describes, if what is left of the archive can fill it."""
     sizes, siamese = header["sizes"], header["kind"] == "SiameseMLP"
     count = sum((inputs + header["bias"]) * outputs for inputs, outputs in itertools.pairwise(sizes))
-    needed = (1 + n_slots) * (count * np.dtype(header["dtype"]).itemsize + 100 * (len(sizes) - 1))
-    if needed > left:
-        raise FormatError(f"its tensors need {needed} bytes; {left} are there")
+    needed = (1 + n_slots) * (count * np.dtype(header["dtype"]).itemsize + archive.overhead * (len(sizes) - 1))
+    if needed > archive.left:
+        raise FormatError(f"its tensors need {needed} bytes; {archive.left} are there")
     settings = {name: header[name] for name in ("bias", "dtype", "seed")}
     if not siamese:
         settings |= {name: header[name] for name in ("loss", "output_activation")}
     try:
-        build: type[MLP | SiameseMLP] = SiameseMLP if siamese else MLP
-        net = build(sizes[:-1] if siamese else sizes, activation=header["activations"], **settings)
+        net = KINDS[header["kind"]](sizes[:-1] if siamese else sizes, activation=header["activations"], **settings)
     except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"its header: {error}") from None
     if (net.sizes, net.loss, net.output_activation) != (tuple(sizes), header["loss"], header["output_activation"]):
@@ -250,18 +312,29 @@ def _network_of(header: dict[str, Any], n_slots: int, left: int) -> MLP | Siames
     return net
 
 
-def _read(archive: Archive) -> MLP | SiameseMLP:
-    header = _parsed(archive.tensor("header", "|u1", (-1,)).tobytes())
+def _read_history(archive: Any, progress: Progress) -> None:
+    for name in HISTORY:
+        values = archive.tensor(f"history.{name}", "<f8", (-1,)).tolist()
+        if len(values) != progress.epochs and (values or not name.startswith("val_")):
+            raise FormatError(f"history.{name} has {len(values)} entries; wanted {progress.epochs}, one an epoch")
+        getattr(progress.history, name).extend(values)
+
+
+def _read(archive: Any) -> tuple[MLP | SiameseMLP, Progress | None]:
+    header = json_of(archive.tensor("header", "|u1", (-1,)).tobytes())
     _check_header(header)
     state = _optimizer_of(header["optimizer"])
+    progress = _progress_of(header["training"], header["epochs_done"])
     n_slots = len(SLOTS[type(state["optimizer"])])
-    net = _network_of(header, n_slots, archive.left)
+    net = _network_of(header, n_slots, archive)
     state["slots"] = [np.zeros_like(net.params) for _ in range(n_slots)]
     for name, view in _tensors(net, state):
         view[...] = archive.tensor(name, view.dtype.newbyteorder("<").str, view.shape)
+    if progress is not None:
+        _read_history(archive, progress)
     archive.finish()
     try:
         net.set_optimizer_state(state)
     except (ValueError, OverflowError) as error:
         raise FormatError(f"its optimizer: {error}") from None
-    return net
+    return net, progress

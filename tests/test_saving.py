@@ -109,7 +109,7 @@ def saved(tmp_path):
 
 
 def test_path_has_to_end_in_npz(tmp_path):
-    with pytest.raises(ValueError, match=r"path is '.*net'; wanted a file name that ends in \.npz"):
+    with pytest.raises(ValueError, match=r"path is '.*net'; wanted a file name that ends in \.npz or \.safetensors"):
         MLP([1, 2]).save(tmp_path / "net")
     assert os.listdir(tmp_path) == []
     MLP([1, 2]).save(os.fsencode(tmp_path / "net.npz"))

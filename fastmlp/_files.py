@@ -1,0 +1,73 @@
+"""Files that are replaced as a whole, and JSON that is read with suspicion. Knows no format of its own."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, BinaryIO
+
+MAX_JSON = 1 << 22  # bytes; tens of thousands of feature names fit
+
+
+class FormatError(ValueError):
+    """The file is not a network that this version of fastmlp can read; the message names the file and the defect."""
+
+
+def replace(path: str, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill a new file and put it in the place of `path`.
+
+    The new file is complete and on the disk before it takes the name; where that fails, the old one stays and nothing
+    else is left. It keeps the old one's permissions, and a symbolic link stays a link.
+    """
+    import stat
+
+    target = os.path.realpath(path)
+    temporary = os.path.join(os.path.dirname(target), f".fastmlp-{os.urandom(8).hex()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            if os.path.exists(target):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):  # the user knows the path, not the temporary name
+            error.filename, error.filename2 = path, None
+        raise
+    _sync_directory(os.path.dirname(target))
+
+
+def _sync_directory(directory: str) -> None:
+    """Make the new name last through a power cut, where the system lets a directory be synced."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def json_of(text: bytes) -> Any:
+    """The document in `text`, refused where a key occurs twice, a number is not finite, or it is too long."""
+    import json
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a key occurs twice")
+        return found
+
+    def finite(number: str) -> float:
+        if not isfinite(float(number)):
+            raise ValueError(f"{number} is not a finite number")
+        return float(number)
+
+    if len(text) > MAX_JSON:
+        raise FormatError(f"its header has {len(text)} bytes; wanted at most {MAX_JSON}")
+    try:
+        return json.loads(text.decode(), object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"its header is no JSON document: {str(error)[:200]}") from None

@@ -1,0 +1,241 @@
+"""A training that breaks off goes on from its checkpoint to the bits of one that never did."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from saved import facts
+
+import fastmlp
+from fastmlp import MLP, SGD, Adam, AdamW, FormatError, SiameseMLP, load
+
+ROWS, EPOCHS, BATCH = 103, 3, 10
+NETWORKS = {
+    "classes": lambda dtype: MLP([5, 17, 3], seed=3, dtype=dtype),
+    "values": lambda dtype: MLP([5, 8, 2], activation="tanh", loss="squared_error", dtype=dtype),
+    "siamese": lambda dtype: SiameseMLP([5, 9], seed=1, dtype=dtype),
+}
+OPTIMIZERS = {"classes": Adam(0.01), "values": SGD(0.05, momentum=0.9, nesterov=True), "siamese": AdamW(0.01)}
+
+
+class Numbered:
+    """A path that has a new name each time it is asked for: so that every checkpoint stays."""
+
+    def __init__(self, folder, suffix):
+        self.folder, self.suffix, self.names = folder, suffix, []
+
+    def __fspath__(self):
+        self.names.append(str(self.folder / f"{len(self.names)}{self.suffix}"))
+        return self.names[-1]
+
+    def written(self):
+        return [name for name in self.names if os.path.exists(name)]
+
+
+def arguments(net, rng, rows=ROWS):
+    X = rng.normal(size=(rows, net.sizes[0])).astype(net.dtype)
+    if isinstance(net, SiameseMLP):
+        return (X, X[::-1].copy()), rng.integers(0, 2, rows)
+    if net.loss == "softmax_cross_entropy":
+        return X, rng.integers(0, net.sizes[-1], rows)
+    return X, rng.normal(size=(rows, net.sizes[-1])).astype(net.dtype)
+
+
+def course(history):
+    return history.loss, history.val_loss, history.val_metric, len(history.seconds)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_checkpoint_leads_to_the_same_bits(tmp_path, rng, name, dtype, shuffle, suffix):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    unbroken, kept = NETWORKS[name](dtype), NETWORKS[name](dtype)
+    X, y = arguments(unbroken, rng)
+    unbroken.fit(X, y, epochs=1, optimizer=OPTIMIZERS[name], batch_size=BATCH)  # so that epochs are counted on
+    kept.fit(X, y, epochs=1, optimizer=OPTIMIZERS[name], batch_size=BATCH)
+    begun = fastmlp.saving.to_bytes(kept)
+    settings = {
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+        "optimizer": OPTIMIZERS[name],
+        "shuffle": shuffle,
+        "validation_data": (X, y),
+    }
+    history = unbroken.fit(X, y, **settings)
+    path = Numbered(tmp_path, suffix)
+    assert course(kept.fit(X, y, **settings, checkpoint=path, checkpoint_every=4)) == course(history)
+    assert facts(kept) == facts(unbroken)
+    steps = EPOCHS * -(-ROWS // BATCH)
+    assert len(path.written()) == -(-steps // 4)
+    for threads, checkpoint in enumerate(path.written(), 1):
+        resumed = fastmlp.saving.from_bytes(begun)
+        assert course(resumed.fit(X, y, **settings, resume=checkpoint, threads=threads)) == course(history)
+        assert facts(resumed) == facts(unbroken)
+
+
+def test_a_checkpoint_an_epoch_by_default_which_load_reads(tmp_path, rng):
+    net, path = NETWORKS["classes"]("float32"), Numbered(tmp_path, ".npz")
+    X, y = arguments(net, rng)
+    net.fit(X, y, epochs=3, batch_size=BATCH, checkpoint=path)
+    assert [load(name).epochs_done for name in path.written()] == [1, 2, 3]
+    assert facts(load(path.written()[-1])) == facts(net)
+
+
+TRAIN = """
+import sys, numpy as np, fastmlp
+rng = np.random.default_rng(5)
+X, y = rng.normal(size=(4000, 30)).astype("f4"), rng.integers(0, 3, 4000)
+net = fastmlp.MLP([30, 64, 3], seed=2)
+arguments = dict(epochs=int(sys.argv[2]), batch_size=16, verbose=True)
+if sys.argv[3] == "resume":
+    net.fit(X, y, **arguments, resume=sys.argv[1])
+    net.save(sys.argv[4])
+else:
+    net.fit(X, y, **arguments, checkpoint=sys.argv[1], checkpoint_every=7)
+    net.save(sys.argv[4])
+"""
+
+
+def start(*arguments):
+    command = [sys.executable, "-uc", TRAIN, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=arguments[0].parent)
+
+
+def test_a_killed_process_goes_on_to_the_same_bits(tmp_path):
+    with start(tmp_path / "a.npz", 8, "begin", tmp_path / "unbroken.npz") as process:
+        process.communicate()
+    with start(tmp_path / "b.npz", 8, "begin", tmp_path / "no.npz") as process:
+        for _ in range(3):
+            process.stdout.readline()  # one a finished epoch: the fourth is under way
+        process.kill()
+        process.communicate()
+    assert not (tmp_path / "no.npz").exists()
+    assert load(tmp_path / "b.npz").epochs_done >= 2
+    with start(tmp_path / "b.npz", 8, "resume", tmp_path / "resumed.npz") as process:
+        process.communicate()
+    assert facts(load(tmp_path / "resumed.npz")) == facts(load(tmp_path / "unbroken.npz"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+# One may hit Python's open() before anything holds the file: then it is closed as garbage, which warns.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_an_interrupt_at_any_moment_leaves_a_checkpoint_to_go_on_from(tmp_path, rng):
+    unbroken = NETWORKS["classes"]("float32")
+    X, y = arguments(unbroken, rng, 700)
+    settings = {"epochs": 30, "batch_size": 32, "validation_data": (X, y)}
+    history = unbroken.fit(X, y, **settings)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    interrupted = 0
+    try:
+        for delay in np.linspace(1e-4, 1.5 * sum(history.seconds), 60):
+            net, path = NETWORKS["classes"]("float32"), tmp_path / f"{delay}.npz"
+            try:
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                net.fit(X, y, **settings, checkpoint=path, checkpoint_every=10**6)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                if not path.exists():  # before the first step, or at the last line of fit
+                    continue
+                interrupted += 1
+                assert facts(load(path)) == facts(net)
+                again = NETWORKS["classes"]("float32")
+                assert course(again.fit(X, y, **settings, resume=path)) == course(history)
+                assert facts(again) == facts(unbroken)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 5
+
+
+@pytest.fixture
+def checkpoint(tmp_path, rng):
+    """A checkpoint in the midst of the second epoch, and what it was written with."""
+    net, path = NETWORKS["classes"]("float32"), Numbered(tmp_path, ".npz")
+    X, y = arguments(net, rng)
+    net.fit(X, y, epochs=2, batch_size=BATCH, checkpoint=path, checkpoint_every=13)
+    return path.written()[0], X, y
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 11}, "was written with batch_size = 10; now it is 11"),
+        ({"shuffle": False}, "was written with shuffle = True; now it is False"),
+        ({"rows": ROWS - 1}, "was written with rows = 103; now it is 102"),
+        ({"epochs": 1}, "is past epoch 1; epochs is 1"),
+        (
+            {"net": MLP([5, 16, 3], seed=3)},
+            r"is a checkpoint of MLP\(\[5, 17, 3\].*; this network is MLP\(\[5, 16, 3\]",
+        ),
+        ({"net": MLP([5, 17, 3], seed=4)}, r"seed=3\); this network is .*seed=4\)"),
+        ({"net": MLP([5, 17, 3], seed=3, dtype="f8")}, r"'float32'.*'float64'"),
+        ({"net": MLP([5, 17, 3], seed=3, loss="binary_cross_entropy")}, "softmax_cross_entropy.*binary_cross_entropy"),
+    ],
+    ids=lambda v: str(next(iter(v))) if isinstance(v, dict) else "",
+)
+def test_a_checkpoint_of_another_call_is_refused(checkpoint, change, message):
+    path, X, y = checkpoint
+    net = change.pop("net", NETWORKS["classes"]("float32"))
+    rows = change.pop("rows", ROWS)
+    if net.loss == "binary_cross_entropy":
+        y = np.eye(3)[y]
+    was = facts(net)
+    with pytest.raises(ValueError, match=message):
+        net.fit(X[:rows], y[:rows], **({"epochs": 2, "batch_size": BATCH} | change), resume=path)
+    assert facts(net) == was
+
+
+def test_arguments_that_make_no_sense(tmp_path, rng):
+    net = NETWORKS["classes"]("float32")
+    X, y = arguments(net, rng)
+    net.save(tmp_path / "saved.npz")
+    was = facts(net)
+    for settings, error, message in [
+        ({"checkpoint_every": 5}, ValueError, "checkpoint_every is 5, but there is no checkpoint"),
+        ({"checkpoint": tmp_path / "a.npz", "checkpoint_every": 0}, ValueError, "checkpoint_every is 0"),
+        ({"checkpoint": tmp_path / "a.pt"}, ValueError, r"checkpoint is '.*a\.pt'; wanted a file name that ends in"),
+        ({"resume": tmp_path / "saved.npz"}, ValueError, "is a saved network, not a checkpoint"),
+        ({"resume": tmp_path / "none.npz"}, FileNotFoundError, "none"),
+    ]:
+        with pytest.raises(error, match=message):
+            net.fit(X, y, epochs=1, **settings)
+        assert facts(net) == was
+    assert sorted(os.listdir(tmp_path)) == ["saved.npz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rows_done", 15),
+        ("rows_done", 110),
+        ("rows", 0),
+        ("epochs", 7),
+        ("loss_sum", -1.0),
+        ("loss_sum", 1),
+        ("new", 1),
+    ],
+)
+def test_a_checkpoint_at_no_step_of_a_fit_is_damaged(checkpoint, tmp_path, name, value):
+    with np.load(checkpoint[0]) as arrays:
+        members = dict(arrays)
+    header = json.loads(members["header"].tobytes())
+    header["training"][name] = value
+    members["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(tmp_path / "bad.npz", **members)
+    with pytest.raises(FormatError, match="training"):
+        load(tmp_path / "bad.npz")
+
+
+def test_a_history_of_another_length_is_damaged(checkpoint, tmp_path):
+    with np.load(checkpoint[0]) as arrays:
+        members = dict(arrays)
+    members["history.loss"] = np.zeros(2)
+    np.savez(tmp_path / "bad.npz", **members)
+    with pytest.raises(FormatError, match=r"history\.loss has 2 entries; wanted 1"):
+        load(tmp_path / "bad.npz")
