@@ -47,8 +47,8 @@
 #define v_bits_shr(a, n) REAL(IOP(srli)(INT(a), n))
 #define v_clear(m, a) OP(mask_mov)(a, m, v_set1(0))
 #define v_at_most(a, bound) OP(min)(a, bound)
-/* class 0x20: subnormal */
-#define v_flush(a) v_clear(MOP(fpclass)(a, 0x20), a)
+/* class 0x26: subnormal, and both zeros, as the other ISAs too make +0 of -0 */
+#define v_flush(a) v_clear(MOP(fpclass)(a, 0x26), a)
 #define m_lt(a, b) MOP(cmp)(a, b, _CMP_LT_OQ)
 #define m_le(a, b) MOP(cmp)(a, b, _CMP_LE_OQ)
 #define m_eq(a, b) MOP(cmp)(a, b, _CMP_EQ_OQ)

@@ -23,6 +23,10 @@ hypothesis.settings.load_profile("fastmlp")
 sys.path.insert(0, str(ROOT / "tests"))  # oracle.py, whatever pytest's import mode
 
 
+def pytest_addoption(parser):
+    parser.addoption("--cases", type=int, default=300, help="random networks that test_contract.py draws (300)")
+
+
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
 def dtype(request):
     return np.dtype(request.param)
