@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any, BinaryIO
 
-MAX_JSON = 1 << 22  # bytes; tens of thousands of feature names fit
+MAX_BYTES, MAX_VALUES = 1 << 21, 1 << 16  # of JSON: what `train` notes of 20 000 columns fits
 
 
 class FormatError(ValueError):
@@ -50,8 +50,19 @@ def _sync_directory(directory: str) -> None:
             os.close(descriptor)
 
 
-def json_of(text: bytes) -> Any:
-    """The document in `text`, refused where a key occurs twice, a number is not finite, or it is too long."""
+def excess(text: bytes, times: int = 1) -> str:
+    """What JSON has too much of, found before parsing takes time and memory for it: each value has its mark."""
+    if len(text) > times * MAX_BYTES:
+        return f"{len(text)} bytes; wanted at most {times * MAX_BYTES}"
+    values = sum(map(text.count, (b",", b"[", b"{")))
+    return f"about {values} values; wanted at most {times * MAX_VALUES}" if values > times * MAX_VALUES else ""
+
+
+def json_of(text: bytes, times: int = 1) -> Any:
+    """The document in `text`, refused where a key occurs twice, a number is not finite, or there is too much of it.
+
+    Where it holds another document as a text, `times` what is too much otherwise.
+    """
     import json
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -61,12 +72,13 @@ def json_of(text: bytes) -> Any:
         return found
 
     def finite(number: str) -> float:
-        if not isfinite(float(number)):
+        value = float(number)
+        if not isfinite(value):
             raise ValueError(f"{number} is not a finite number")
-        return float(number)
+        return value
 
-    if len(text) > MAX_JSON:
-        raise FormatError(f"its header has {len(text)} bytes; wanted at most {MAX_JSON}")
+    if found := excess(text, times):
+        raise FormatError(f"its header has {found}")
     try:
         return json.loads(text.decode(), object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp._files import MAX_JSON, FormatError, json_of
+from fastmlp._files import MAX_BYTES, FormatError, json_of
 
 _CRC = re.compile(rb'"crc32":"([0-9a-f]{8})"')  # nowhere else: inside a text the quotes are escaped
 _NO_CRC = b'"crc32":"00000000"'
@@ -49,7 +49,7 @@ class Archive:
         file.seek(0)
         start = file.read(8)
         length = int.from_bytes(start, "little")
-        if len(start) < 8 or length > min(size - 8, 2 * MAX_JSON):  # escaped quotes take two bytes
+        if len(start) < 8 or length > min(size - 8, 2 * MAX_BYTES):  # escaped quotes take two bytes
             raise FormatError("no .safetensors file, cut short, or its header is too long")
         header = file.read(length)
         found = _CRC.findall(header)
@@ -59,7 +59,7 @@ class Archive:
         zeroed = _CRC.sub(_NO_CRC, header)
         if f"{zlib.crc32(data, zlib.crc32(zeroed, zlib.crc32(start))):08x}".encode() != found[0]:
             raise FormatError("it is damaged: its checksum is wrong")
-        described = json_of(header)
+        described = json_of(header, times=2)
         metadata: Any = described.get("__metadata__") if isinstance(described, dict) else None
         text = metadata.get("fastmlp") if isinstance(metadata, dict) else None
         if not isinstance(text, str) or not text.isascii() or len(metadata) != 2:

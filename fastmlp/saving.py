@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp import _npz, _safetensors
-from fastmlp._files import MAX_JSON, FormatError, json_of, replace
+from fastmlp._files import FormatError, excess, json_of, replace
 from fastmlp.history import History, Progress
 from fastmlp.mlp import MLP
 from fastmlp.network import BaseMLP
@@ -57,7 +57,7 @@ def save(net: BaseMLP, path: str | bytes | os.PathLike[Any]) -> None:
     ------
     ValueError
         If path ends in neither, or net.metadata is not made of text, finite numbers, bools, None, lists and dicts
-        with str keys, or exceeds 4 MB.
+        with str keys, or exceeds 2 MB or 65536 values.
     OSError
         If the file cannot be written.
 
@@ -208,8 +208,8 @@ def _json_of(header: dict[str, Any]) -> bytes:
         raise ValueError(f"net.metadata cannot be saved as JSON: {error}") from None
     if not isinstance(metadata, dict) or json.loads(text)["metadata"] != metadata:
         raise ValueError("net.metadata would come back changed; it must be a dict with str keys and without tuples")
-    if len(text) > MAX_JSON:
-        raise ValueError(f"net.metadata takes {len(text)} bytes as JSON; it must take at most {MAX_JSON}")
+    if found := excess(text.encode()):
+        raise ValueError(f"net.metadata is too large: the header has {found}")
     return text.encode()
 
 

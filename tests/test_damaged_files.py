@@ -171,7 +171,7 @@ def test_headers_that_describe_no_network(saved, members):
         ({"sizes": [2**31, 2]}, "sizes"),
         ({"sizes": [2**63, 2**63, 2]}, "sizes"),
         ({"sizes": [10**4000, 10**4000]}, "sizes"),
-        ({"sizes": [1] * 100_000}, "bytes"),
+        ({"sizes": [1] * 60_000}, "bytes"),
         ({"activations": ["relu"]}, "activation"),
         ({"activations": None}, "activations"),
         ({"output_activation": "none"}, "output_activation"),
@@ -251,6 +251,18 @@ def test_a_length_in_the_file_allocates_nothing(saved, members):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("item", [b"0,", b"[],", b"{},", b'"",', b'{"a":0},'])
+def test_a_header_of_very_many_values_is_not_parsed(saved, members, item):
+    _, path = saved
+    text = b"[" + item * (2_000_000 // len(item)) + b"0]"
+    data = zipped({**members, "header.npy": npy(np.frombuffer(text, np.uint8))}.items())
+    tracemalloc.start()
+    refused(path, data, "values; wanted at most 65536")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * len(text)  # two copies of the bytes, no object for each value
 
 
 class Bomb:

@@ -118,7 +118,17 @@ def test_path_has_to_end_in_npz(tmp_path):
 
 @pytest.mark.parametrize(
     "metadata",
-    [{"a": float("nan")}, {"a": {1, 2}}, {"a": np.ones(2)}, {"a": (1, 2)}, {1: 2}, {"a": "x" * 5_000_000}, ["a"], None],
+    [
+        {"a": float("nan")},
+        {"a": {1, 2}},
+        {"a": np.ones(2)},
+        {"a": (1, 2)},
+        {1: 2},
+        {"a": "x" * 2_100_000},
+        {"a": [0] * 70_000},
+        ["a"],
+        None,
+    ],
     ids=lambda metadata: repr(metadata)[:20],
 )
 def test_metadata_that_would_not_come_back(saved, metadata):
@@ -129,6 +139,14 @@ def test_metadata_that_would_not_come_back(saved, metadata):
         net.save(path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_metadata_of_twenty_thousand_columns(saved):
+    net, path = saved
+    numbers = np.random.default_rng(0).normal(size=20_000).tolist()
+    net.metadata = {"features": [f"column {i}" for i in range(20_000)], "mean": numbers, "scale": numbers}
+    net.save(path)
+    assert load(path).metadata == net.metadata
 
 
 def test_an_optimizer_of_ones_own_is_refused(saved):
