@@ -22,10 +22,11 @@ def replace(path: str, write: Callable[[BinaryIO], None]) -> None:
     import stat
 
     target = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(target), f".fastmlp-{os.urandom(8).hex()}.tmp")
+    temporary = ""
     try:
+        temporary = os.path.join(os.path.dirname(target), f".fastmlp-{os.urandom(8).hex()}.tmp")
         with open(temporary, "xb") as file:
-            if os.path.exists(target):
+            with contextlib.suppress(FileNotFoundError):
                 os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
             write(file)
             file.flush()

@@ -5,7 +5,9 @@ accounts for. No length in the file is trusted: the caller says which array come
 the rest of the file is too short to fill.
 """
 
+import errno
 import math
+import os
 import re
 import struct
 import zlib
@@ -45,6 +47,8 @@ def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
             with archive.open(member, "w") as out:
                 out.write(head)
                 out.write(array.data)
+        if any(member.flag_bits for member in archive.infolist()):  # zipfile could not seek, and chose another layout
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 class Archive:
