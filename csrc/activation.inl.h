@@ -3,7 +3,7 @@
  * Value and derivative share what is dear, the exponentials, so one body gives both. r'(0) = 0 for relu, as in PyTorch and
  * scikit-learn. impulse and heaviside have no useful derivative: whoever asks for a gradient refuses them before C. */
 
-/* log(1 + exp(z)), where exp cannot overflow. Error where the result is normal: float 1.70 ulp, double 2.09. */
+/* log(1 + exp(z)), where exp cannot overflow. Error where the result is normal: float 1.75 ulp, double 2.09. */
 static ALWAYS_INLINE V FN(softplus)(V z)
 {
     const V zero = v_set1(0);
