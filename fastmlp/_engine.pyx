@@ -7,7 +7,7 @@ through _arrays.py, except in __call__, whose short way for good rows pays for n
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport uint32_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uintptr_t
 
 import numpy as np
 
@@ -495,20 +495,29 @@ cdef class Network:
         >>> other = fastmlp.MLP([2, 4, 1], loss="squared_error")
         >>> other.set_optimizer_state(net.optimizer_state())
         """
-        self._refuse_if_busy()
-        self._adopt(state)
+        with self._turn():
+            self._adopt(state)
 
     def _adopt(self, state):
         """set_optimizer_state, for whoever holds the network busy."""
-        shape = (self.flat_params.size,)
+        cdef int64_t steps = 0
+        cdef double beta1_power = 1, beta2_power = 1
+        shape, optimizer, wanted, slots = (self.flat_params.size,), state["optimizer"], 0, []
         for given in state["slots"]:
             if np.shape(given) != shape:
                 raise ValueError(f"a slot has shape {np.shape(given)}; it must be {shape}, like params")
-        self._forget()
-        if state["optimizer"] is None:
+            if np.asarray(given).dtype != self.dtype:
+                raise ValueError(f"a slot has dtype {np.asarray(given).dtype}; it must be {self.dtype}, like params")
+            slots.append(_buffer(shape[0], self.dtype))
+            slots[-1][:] = given
+        if optimizer is not None:
+            engine_settings(optimizer, self.dtype)
+            wanted, steps, (beta1_power, beta2_power) = optimizer.slots, state["steps"], state["beta_powers"]
+        if len(slots) != wanted:
+            raise ValueError(f"there are {len(slots)} slots; {optimizer!r} must have {wanted}")
+        if optimizer is None:
+            self._forget()
             return
-        self._take_on(state["optimizer"])
-        for mine, given in zip(self.slots, state["slots"], strict=True):
-            mine[:] = given
-        self.rule.steps = state["steps"]
-        self.rule.beta1_power, self.rule.beta2_power = state["beta_powers"]
+        self._take_on(optimizer)  # the last that can fail: until here nothing has changed
+        self.slots, self.rule.steps = slots, steps
+        self.rule.beta1_power, self.rule.beta2_power = beta1_power, beta2_power

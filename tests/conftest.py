@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # oracle.py, whatever pytest's import m
 
 
 def pytest_addoption(parser):
+    parser.addoption("--cases", type=int, default=300, help="random networks that test_contract.py draws (300)")
     parser.addoption("--exhaustive", action="store_true", help="also what takes many minutes, as all 2^32 float32")
 
 
