@@ -51,6 +51,27 @@ double fm_seconds(void)
 #define RELAX() ((void)0)
 #endif
 
+/* Rounding and treatment of subnormals: workers take the caller's, so that no result tells who computed it. */
+#if defined(__x86_64__) || defined(_M_X64)
+#include <xmmintrin.h>
+typedef unsigned fp_mode;
+static fp_mode get_mode(void) { return _mm_getcsr(); }
+static void set_mode(fp_mode mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+typedef uint64_t fp_mode;
+static fp_mode get_mode(void)
+{
+    fp_mode mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+}
+static void set_mode(fp_mode mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
+#else
+typedef int fp_mode;
+static fp_mode get_mode(void) { return 0; }
+static void set_mode(fp_mode mode) { (void)mode; }
+#endif
+
 enum { MOST_THREADS = 256 };
 static const double SPIN_SECONDS = 50e-6;
 
@@ -63,6 +84,7 @@ static struct {
     int started;                        /* workers alive, numbered from 1: the caller is worker 0 */
     void (*work)(void *, int, int);     /* stable while a share is claimed and not finished */
     void *context;
+    fp_mode mode;
     lock_t lock;
     signal_t signal;
 } pool = {.busy = ATOMIC_FLAG_INIT, .lock = LOCK_INIT, .signal = SIGNAL_INIT};
@@ -101,6 +123,7 @@ static int take_part(void)
     unsigned claim = atomic_load(&pool.shares), done = 0, left = 1;
     while ((claim & 0xFFFF) < claim >> 16)
         if (atomic_compare_exchange_weak(&pool.shares, &claim, claim + 1)) {
+            set_mode(pool.mode);
             pool.work(pool.context, (int)(claim & 0xFFFF), (int)(claim >> 16));
             left = atomic_fetch_sub(&pool.left, 1) - 1;
             ++done;
@@ -181,7 +204,7 @@ void fm_parallel(int n, void (*work)(void *context, int i, int n), void *context
     while (pool.started < n - 1 && start(pool.started + 1))
         ++pool.started;
     n = n <= pool.started ? n : pool.started + 1;
-    pool.work = work, pool.context = context;
+    pool.work = work, pool.context = context, pool.mode = get_mode();
     atomic_store(&pool.left, (unsigned)n);
     atomic_store(&pool.shares, (unsigned)n << 16);
     for (int i = 1; i < n; ++i)

@@ -28,6 +28,14 @@ from fastmlp.threads import num_threads
 
 cnp.import_array()
 
+cdef extern from *:
+    """
+    static int take(int *busy) { return !__atomic_exchange_n(busy, 1, __ATOMIC_ACQUIRE); }
+    static void give_back(int *busy) { __atomic_store_n(busy, 0, __ATOMIC_RELEASE); }
+    """
+    bint take(bint *busy) noexcept
+    void give_back(bint *busy) noexcept
+
 cdef enum:
     LINE = 64                # bytes of a cache line: where every buffer starts
     ROW_STACK = 16384        # bytes of scratch for one row that are taken from the stack
@@ -49,6 +57,14 @@ cdef cnp.ndarray _buffer(ptrdiff_t n, dtype):
     return raw[skip : skip + n]
 
 
+cdef _fill(cnp.ndarray flat, value, name):
+    """Copy a number, or an array of the same shape, into a flat buffer."""
+    shape = np.shape(value)
+    if shape not in ((), np.shape(flat)):
+        raise ValueError(f"{name} has shape {shape}; it must be {np.shape(flat)}, as the layers of this network need it")
+    flat[:] = value
+
+
 def leading_dimension(ptrdiff_t outputs, ptrdiff_t itemsize):
     """Elements from one row of W to the next: whole cache lines, and never a multiple of 1 kB, which would put the rows
     of a column panel into a few sets of the cache."""
@@ -66,11 +82,11 @@ cdef class _Turn:
         self.net = net
 
     def __enter__(self):
-        self.net._refuse_if_busy()
-        self.net.busy = True
+        if not take(&self.net.busy):
+            raise RuntimeError("this network is being trained already, by a callback's caller or by another thread")
 
     def __exit__(self, *error):
-        self.net.busy = False
+        give_back(&self.net.busy)
 
 
 cdef class Network:
@@ -158,7 +174,7 @@ cdef class Network:
     @params.setter
     def params(self, value):
         if value is not self.flat_params:
-            self.flat_params[:] = value
+            _fill(self.flat_params, value, "params")
 
     @property
     def grads(self):
@@ -168,7 +184,7 @@ cdef class Network:
     @grads.setter
     def grads(self, value):
         if value is not self.flat_grads:
-            self.flat_grads[:] = value
+            _fill(self.flat_grads, value, "grads")
 
     def _views(self, cnp.ndarray flat):
         """(W, b) per layer, as views of a buffer that is laid out like params: W (O, I), b (O,) or None."""
@@ -343,10 +359,6 @@ cdef class Network:
         t.workspace = cnp.PyArray_DATA(self.space)
         return 0
 
-    def _refuse_if_busy(self):
-        if self.busy:
-            raise RuntimeError("this network is being trained already, by a callback's caller or by another thread")
-
     def _turn(self):
         """A context in which this network is trained by its holder alone."""
         return _Turn(self)
@@ -441,8 +453,8 @@ cdef class Network:
         >>> import fastmlp
         >>> fastmlp.MLP([2, 4, 1], loss="squared_error").reset_optimizer()
         """
-        self._refuse_if_busy()
-        self._forget()
+        with _Turn(self):
+            self._forget()
 
     cdef int _forget(self) except -1:
         self.optimizer = None
@@ -484,8 +496,8 @@ cdef class Network:
 
         Raises
         ------
-        ValueError
-            If the moments are of another size.
+        TypeError, ValueError
+            If the moments are of another size, dtype or number, or the optimizer is none; nothing has changed.
 
         Examples
         --------
