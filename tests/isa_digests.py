@@ -129,10 +129,20 @@ def wide(digests, rng, dtype):
         digests.add(f"wide {sizes} {dtype}", net.params, net.grads, net(X), net(X[0]))
 
 
+def not_a_number(digests, rng, dtype):
+    """A NaN at every position of rows of every length."""
+    for length in range(1, 68):
+        X = values(rng, length + 1, length, dtype=dtype)
+        X[np.arange(length), np.arange(length)] = np.nan
+        net = MLP([length, 97, 68 - length, 2], activation=DIFFERENTIABLE[length % 9], dtype=dtype)
+        digests.add(f"nan {dtype}", net(X), net.predict_proba(X), *(net(x) for x in X))
+        digests.add(f"nan relu {dtype}", *(kernels.relu(x) for x in -np.abs(X)))
+
+
 def main():
     digests = Digests()
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
-        for part in (products, elementwise, losses, networks, wide):
+        for part in (products, elementwise, losses, networks, wide, not_a_number):
             part(digests, np.random.default_rng(8), dtype)
     print(
         json.dumps({"isa": fastmlp.cpu_info()["isa"], "digests": {k: h.hexdigest() for k, h in digests.hashes.items()}})

@@ -104,7 +104,35 @@ def test_a_network_takes_any_layout(rng, dtype, layout):
     one.fit(given, LAYOUTS[layout](t), epochs=2, batch_size=4)
     other.fit(X, t, epochs=2, batch_size=4)
     assert oracle.same(one.params, other.params)
+    dz = rng.normal(size=(11, 7)).astype(dtype)
+    assert oracle.same(one.backward(given, LAYOUTS[layout](dz)), other.backward(X, dz))
     assert np.array_equal(given, X)
+
+
+def test_a_network_at_every_offset_of_the_base_pointer(rng, dtype):
+    X, Z = rng.normal(size=(70, 9)).astype(dtype), rng.normal(size=(70, 7)).astype(dtype)
+    settings = {"loss": "squared_error", "activation": "gelu"}
+    for offset in range(0, 64, 4):
+        net, moved = network(dtype, **settings), network(dtype, **settings)
+        x, z = misaligned(X, offset), misaligned(Z, offset)
+        assert oracle.same(moved(x), net(X))
+        assert oracle.same(moved(x[3]), net(X[3]))
+        if offset % dtype.itemsize == 0:
+            assert oracle.same(moved(x, out=misaligned(np.full_like(Z, np.nan), offset)), net(X))
+        assert oracle.same(moved.backward(x, z), net.backward(X, Z))
+        moved.fit(x, z, epochs=2, batch_size=16)
+        net.fit(X, Z, epochs=2, batch_size=16)
+        assert oracle.same(moved.params, net.params)
+
+
+def test_a_network_takes_stride_zero(rng, dtype):
+    net, other = network(dtype), network(dtype)
+    X = np.broadcast_to(rng.normal(size=9).astype(dtype), (11, 9))
+    for given in (X, np.broadcast_to(X[0, :1], (11, 9))):
+        assert oracle.same(net(given), net(given.copy()))
+        net.fit(given, np.broadcast_to(3, 11), epochs=2, batch_size=4)
+        other.fit(given.copy(), np.full(11, 3), epochs=2, batch_size=4)
+        assert oracle.same(net.params, other.params)
 
 
 def test_a_network_converts_and_refuses(rng, dtype):

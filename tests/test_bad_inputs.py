@@ -8,18 +8,19 @@ import oracle
 import pytest
 from oracle import ACTIVATIONS, LOSSES, SIZES
 
-from fastmlp import MLP, SGD
+from fastmlp import MLP, SGD, SiameseMLP
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 2.5, 2**31, 2**63, 10**12, "8", None])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_layer_sizes_are_checked_before_anything_is_allocated(size, place):
+@pytest.mark.parametrize("kind", [MLP, SiameseMLP])
+def test_layer_sizes_are_checked_before_anything_is_allocated(kind, size, place):
     sizes = [4, 4, 4]
     sizes[place] = size
     tracemalloc.start()
     try:
         with pytest.raises((ValueError, MemoryError)) as caught:
-            MLP(sizes)
+            kind(sizes)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
@@ -81,15 +82,40 @@ def test_bad_numbers_in_inputs(rng, dtype, value):
                 net.predict(X) if np.isfinite(net(X)).all() else None
 
 
+def diagonal_of_nan(rng, length, dtype):
+    """A row with a NaN at each position, and one without."""
+    X = rng.normal(size=(length + 1, length)).astype(dtype)
+    X[np.arange(length), np.arange(length)] = np.nan
+    return X
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS[:9])
+def test_nan_at_any_position_reaches_the_output_of_its_row_alone(rng, dtype, activation):
+    for length in range(1, 68):
+        net = MLP([length, 97, 68 - length, 2], activation=activation, loss="squared_error", dtype=dtype)
+        X = diagonal_of_nan(rng, length, dtype)
+        Y = net.predict(X)
+        assert np.isnan(Y[:-1]).all()
+        assert np.isfinite(Y[-1]).all()
+        assert all(np.isnan(net(x)).all() for x in X[:-1])
+
+
 @pytest.mark.parametrize("length", SIZES)
-def test_nan_reaches_the_output_through_every_layer(rng, dtype, activation, length):
-    net = MLP([length, 33, 97, 2], activation=activation, loss="squared_error", dtype=dtype)
-    for position in {0, length // 2, length - 1}:
-        X = rng.normal(size=(5, length)).astype(dtype)
-        X[3, position] = np.nan
-        assert np.isnan(net.predict(X)).all(axis=1).tolist() == [False, False, False, True, False]
-        assert np.isnan(net(X[3])).all()
+def test_nan_at_any_position_is_named(rng, dtype, length):
+    net, t = MLP([length, 17, 3], activation="tanh", dtype=dtype), np.zeros(length + 1, int)
+    siamese, other = SiameseMLP([length, 5], dtype=dtype), np.ones((length + 1, length), dtype)
+    bad = diagonal_of_nan(rng, length, dtype)
+    P = net.predict_proba(bad)
+    assert np.isnan(P[:-1]).all()
+    assert np.isfinite(P[-1]).all()
+    for at in range(length):
+        X = np.ones_like(bad)
+        X[at] = bad[at]
+        where = rf"is nan at row {at}, column {at};.*finite"
+        oracle.refused(net, partial(net.fit, X, t, epochs=1), ValueError, r"^X " + where)
+        oracle.refused(siamese, partial(siamese.fit, (other, X), t, epochs=1), ValueError, r"^X " + where)
+        oracle.refused(net, partial(net.predict, X), ValueError, rf"\brow {at}\b")
+        oracle.refused(siamese, partial(siamese.predict, (X, other)), ValueError, rf"\brow {at}\b")
 
 
 def test_infinities_never_crash_a_prediction(rng, dtype):
@@ -105,11 +131,11 @@ def test_infinities_never_crash_a_prediction(rng, dtype):
 
 
 @pytest.mark.parametrize("loss", LOSSES[::2])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_bad_numbers_in_targets(loss, value):
     net, X, y = MLP([4, 3], loss=loss), np.ones((6, 4)), np.zeros((6, 3))
     y[4, 1] = value
-    oracle.refused(net, lambda: net.fit(X, y, epochs=1), ValueError, r"\by\b")
+    oracle.refused(net, lambda: net.fit(X, y, epochs=1), ValueError, rf"^y is {value} .*\brow 4\b")
 
 
 @pytest.mark.parametrize("call", ["fit", "loss_and_grad", "train_step"])
@@ -117,7 +143,8 @@ def test_labels_are_checked(call):
     net, X = MLP([4, 3]), np.ones((3, 4))
     extra = [SGD()] if call == "train_step" else []
     for y in ([0, 1, -1], [0, 1, 3], [0, 1.5, 1], [0, np.nan, 1], [0, 2**40, 1], [[0, 1, 2]], [0.0, 1.0, 2.5]):
-        oracle.refused(net, lambda y=y: getattr(net, call)(X, y, *extra), (ValueError, TypeError), r"\by\b")
+        wanted = r"^y\[\d\] is .*from 0 to 2" if np.ndim(y) == 1 else r"^y has shape \(1, 3\).*\(B,\)"
+        oracle.refused(net, lambda y=y: getattr(net, call)(X, y, *extra), ValueError, wanted)
     getattr(net, call)(X, np.array([0, 1, 2], np.uint8), *extra)
 
 
@@ -129,14 +156,14 @@ def test_shapes_are_checked(call, loss):
     extra = [SGD()] if call == "train_step" else []
     method = getattr(net, call)
     oracle.refused(net, lambda: method(X, y[:4], *extra), ValueError, r"(?s)\(5, 4\).*\(4|\(4.*\(5, 4\)")
-    oracle.refused(net, lambda: method(X[:, :3], y, *extra), ValueError, r"(?s)\(5, 3\)")
+    oracle.refused(net, lambda: method(X[:, :3], y, *extra), ValueError, r"\(5, 3\).*\(B, 4\)")
     oracle.refused(net, lambda: method(np.ones((5, 4, 1)), y, *extra), ValueError, r"\bX\b")
     oracle.refused(net, lambda: method(np.float64(3), y, *extra), ValueError, r"\bX\b")
     if loss != "softmax_cross_entropy":  # never broadcast
         for bad in (np.zeros(5), np.zeros((5, 1)), np.zeros((1, 3)), np.zeros((3, 5))):
             oracle.refused(net, lambda bad=bad: method(X, bad, *extra), ValueError, r"\by\b")
     for predict in (net, net.predict):
-        with pytest.raises(ValueError, match=r"(?s)\(5, 3\)"):
+        with pytest.raises(ValueError, match=r"\(5, 3\).*\(B, 4\)"):
             predict(X[:, :3])
         with pytest.raises(ValueError, match=r"\bx\b|\bX\b"):
             predict(np.ones(3))
@@ -155,3 +182,33 @@ def test_empty_batches(dtype):
         y = np.empty(0, int) if loss == "softmax_cross_entropy" else np.empty((0, 3))
         for method in (net.fit, net.loss_and_grad):
             oracle.refused(net, partial(method, empty, y), ValueError, r"\bX\b")
+    siamese = SiameseMLP([4, 8], dtype=dtype)
+    assert siamese((empty, empty)).shape == siamese.predict((empty, empty)).shape == (0,)
+    oracle.refused(siamese, partial(siamese.fit, (empty, empty), np.empty(0)), ValueError, r"\bX\b")
+
+
+def test_what_was_trained_for_another_architecture_is_refused_with_both_named():
+    X, t = np.ones((3, 4)), [0, 1, 1]
+
+    def trained(sizes=(4, 16, 16), dtype="float32", optimizer=SGD(0.1, momentum=0.9)):
+        net = MLP(sizes, dtype=dtype)
+        net.fit(X, t, epochs=1, optimizer=optimizer)
+        return net
+
+    net = trained()
+    wide, double, state = trained((4, 50, 16)), trained(dtype="float64"), net.optimizer_state()
+    shapes = rf"\({wide.params.size},\).*\({net.params.size},\)"
+    for name in ("params", "grads"):
+        oracle.refused(net, partial(setattr, net, name, getattr(wide, name)), ValueError, f"^{name} .* {shapes}")
+    for other, words in ((wide.optimizer_state(), shapes), (double.optimizer_state(), "float64.*float32")):
+        oracle.refused(net, partial(net.set_optimizer_state, other), ValueError, words)
+    bad = [({"slots": []}, "0 slots"), ({"optimizer": None}, "1 slots"), ({"optimizer": "SGD"}, "SGD")]
+    bad += [({"steps": 2**70}, "."), ({"steps": "many"}, "."), ({"beta_powers": (1.0,)}, ".")]
+    for changes, words in bad:
+        given = partial(net.set_optimizer_state, state | changes)
+        oracle.refused(net, given, (ValueError, TypeError, OverflowError), words)
+    regression = MLP([4, 5, 2], loss="squared_error")
+    oracle.refused(net, lambda: net.fit(X, np.ones((3, 2))), ValueError, r"^y has shape \(3, 2\).*\(B,\) class numbers")
+    oracle.refused(regression, lambda: regression.fit(X, t), ValueError, r"^y has shape \(3,\).*\(B, 2\)")
+    with pytest.raises(ValueError, match="squared_error"):
+        regression.predict_proba(X)

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import sys
 import tracemalloc
 import zipfile
 
@@ -153,6 +154,7 @@ def test_headers_that_describe_no_network(saved, members):
     assert facts(load(path)) == facts(net)
     bad = [
         ({"format": "other"}, "not a model of fastmlp"),
+        ({"version": 0}, "format version 0; this fastmlp reads version 1"),
         ({"version": 2}, "format version 2; this fastmlp reads version 1"),
         ({"version": None}, "format version None"),
         ({"version": "9" * 500}, "format version 999"),
@@ -286,6 +288,21 @@ def test_nothing_is_unpickled(saved, members, tmp_path):
     assert not (tmp_path / "exploded").exists()
     pickle.loads(pickle.dumps(bomb)).close()
     assert (tmp_path / "exploded").exists()  # so that the test could have seen it
+
+
+def test_no_file_but_the_one_named_is_opened(saved, members, tmp_path):
+    _, path = saved
+    bomb = zipped({**members, "layers.0.weight.npy": pickle.dumps(Bomb(str(tmp_path / "other")))}.items())
+    bad = tmp_path / "bad.npz"
+    refused(bad, bomb)  # what is imported late is imported by now
+    opened = []
+    watching = [True]
+    sys.addaudithook(lambda event, arguments: watching and event == "open" and opened.append(arguments[0]))
+    load(path)
+    with pytest.raises(FormatError):
+        load(bad)
+    watching.clear()  # a hook stays for ever
+    assert opened == [str(path), str(bad)]
 
 
 def test_files_that_cannot_be_opened_are_os_errors(tmp_path):

@@ -121,6 +121,14 @@ def test_out_of_a_network_may_be_its_input_but_not_its_parameters(rng, dtype, si
     wanted = net(room[4:13].copy())
     net(room[4:13], out=room[:9])
     assert oracle.same(room[:9], wanted)
+    wanted = net(X)
+    for shift in (1, 8, 9, 300):  # a batch whose results land before and behind it in the same memory
+        for first, second in ((0, shift), (shift, 0)):
+            room = np.full(X.size + shift, np.nan, dtype)
+            given, out = (room[at : at + X.size].reshape(X.shape) for at in (first, second))
+            given[...] = X
+            net(given, out=out)
+            assert oracle.same(out, wanted)
     before = net.params.copy()
     for inside in (net.params[:9], net.params[3:12], net.biases[-1]):
         with pytest.raises(ValueError, match="out"):

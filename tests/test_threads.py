@@ -1,5 +1,6 @@
 """Any number of threads gives the same bits, in inference and training; and how the number is chosen."""
 
+import io
 import os
 import subprocess
 import sys
@@ -68,19 +69,84 @@ def test_inference_and_gradients_have_the_same_bits_for_any_number(rng, dtype):
 def test_many_threads_predict_with_one_network(rng):
     X, _ = problem(rng, np.float32, 7)
     net = MLP([130, 64, 7])
-    wanted, wrong = net(X), []
+    wanted, probabilities, wrong = net(X), net.predict_proba(X), []
 
     def predict(worker):
         for i in range(40):
             if not oracle.same(net(X), wanted) or not oracle.same(net(X[worker + i]), wanted[worker + i]):
                 wrong.append(worker)
+            if not oracle.same(net.predict_proba(X[i:]), probabilities[i:]):
+                wrong.append(worker)
 
-    workers = [threading.Thread(target=predict, args=(i,)) for i in range(8)]
+    workers = [threading.Thread(target=predict, args=(i,)) for i in range(32)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert wrong == []
+
+
+def test_threads_that_fit_one_network_take_turns_or_are_refused(rng):
+    X, t = problem(rng, np.float32, 7)
+    settings = {"epochs": 3, "batch_size": 50, "optimizer": Adam(), "threads": 1}
+    net, alone = (MLP([130, 64, 7], seed=1) for _ in range(2))
+    start, refusals = threading.Barrier(8), []
+
+    def fit():
+        start.wait()
+        refusals.append(oracle.attempt(lambda: net.fit(X, t, **settings), RuntimeError))
+
+    workers = [threading.Thread(target=fit) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(refusals) == 8
+    assert None in refusals
+    assert all(refusal is None or "being trained already" in str(refusal) for refusal in refusals)
+    for _ in range(refusals.count(None)):
+        alone.fit(X, t, **settings)
+    assert oracle.same(net.params, alone.params)
+
+
+class Waiting(io.StringIO):
+    """A standard output whose writer waits until others have done what they want to."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def write(self, text):
+        self.reached.set()
+        self.go_on.wait(60)
+        return super().write(text)
+
+
+def test_a_network_that_another_thread_trains_is_refused(rng, monkeypatch):
+    X, t = problem(rng, np.float32, 7)
+    net, alone = (MLP([130, 64, 7], seed=1) for _ in range(2))
+    alone.fit(X, t, epochs=1)
+    state, wanted, out = alone.optimizer_state(), alone(X), Waiting()
+    monkeypatch.setattr("sys.stdout", out)
+    trainer = threading.Thread(target=net.fit, args=(X, t), kwargs={"epochs": 1, "verbose": True})
+    trainer.start()
+    try:
+        assert out.reached.wait(60)
+        for use in (
+            lambda: net.fit(X, t),
+            lambda: net.train_step(X, t, Adam()),
+            net.reset_optimizer,
+            lambda: net.set_optimizer_state(state),
+        ):
+            with pytest.raises(RuntimeError, match="being trained already, .* by another thread"):
+                use()
+        assert oracle.same(net(X), wanted)
+    finally:
+        out.go_on.set()
+        trainer.join()
+    net.fit(X, t, epochs=1)
+    alone.fit(X, t, epochs=1)
+    assert oracle.same(net.params, alone.params)
 
 
 def test_networks_fit_beside_each_other(rng):
@@ -125,24 +191,3 @@ def test_the_environment_says_how_many(variables, wanted, tmp_path):
         check=True,
     )
     assert child.stdout.strip() == wanted
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-def test_a_forked_child_trains_on(rng):
-    X, t = problem(rng, np.float32, 7)
-    settings = {"epochs": 2, "batch_size": 150, "threads": 2}
-    parent, child = (MLP([130, 260, 7], seed=1) for _ in range(2))
-    parent.fit(X, t, **settings)  # the pool's threads exist now, and do not survive the fork
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child.fit(X, t, **settings)
-            os.write(write, b"same" if oracle.same(child.params, parent.params) else b"other")
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        assert pipe.read() == b"same"
-    os.waitpid(pid, 0)
