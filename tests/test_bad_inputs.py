@@ -190,9 +190,9 @@ def test_empty_batches(dtype):
 def test_what_was_trained_for_another_architecture_is_refused_with_both_named():
     X, t = np.ones((3, 4)), [0, 1, 1]
 
-    def trained(sizes=(4, 16, 16), dtype="float32", optimizer=SGD(0.1, momentum=0.9)):
+    def trained(sizes=(4, 16, 16), dtype="float32"):
         net = MLP(sizes, dtype=dtype)
-        net.fit(X, t, epochs=1, optimizer=optimizer)
+        net.fit(X, t, epochs=1, optimizer=SGD(0.1, momentum=0.9))
         return net
 
     net = trained()

@@ -1,4 +1,4 @@
-"""Child processes train: forked, from a fork server or spawned; before, while and after their parent trains in parallel.
+"""Child processes train: forked, from a fork server or spawned; before, while and after their parent does.
 
 The first fork has to come before the first thread, so each way is tried in a child: this file run as a program.
 """

@@ -138,7 +138,7 @@ def test_a_network_that_another_thread_trains_is_refused(rng, monkeypatch):
             net.reset_optimizer,
             lambda: net.set_optimizer_state(state),
         ):
-            with pytest.raises(RuntimeError, match="being trained already, .* by another thread"):
+            with pytest.raises(RuntimeError, match=r"being trained already, .* by another thread"):
                 use()
         assert oracle.same(net(X), wanted)
     finally:
