@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import stat
 import struct
 import subprocess
@@ -91,6 +92,12 @@ def test_the_file_is_what_numpy_and_zip_call_an_npz(tmp_path, rng):
         assert arrays["optimizer.v.layers.3.bias"].shape == (2,)
         np.savez(tmp_path / "copy.npz", **arrays)  # what another program makes of it
     assert facts(load(tmp_path / "copy.npz")) == facts(net)
+
+
+def test_a_file_of_version_1_loads(tmp_path):
+    """As fastmlp 0.1.0 wrote it. The file stays as it is, whatever later versions write."""
+    known, _ = save_small(tmp_path / "net.npz")
+    assert facts(load(pathlib.Path(__file__).parent / "version1.npz")) == facts(known)
 
 
 def test_equal_networks_make_equal_files(tmp_path):
