@@ -27,6 +27,18 @@ else:
     ]
 flags += os.environ.get("FASTMLP_CFLAGS", "").split()  # -Werror in CI
 
+SANITIZERS = {  # UBSan goes on after an error unless told not to; -O1, as a trace should name the line
+    "": [],
+    "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "thread": ["-fsanitize=thread"],
+}
+sanitizer = os.environ.get("FASTMLP_SANITIZE", "")
+if sanitizer not in SANITIZERS:
+    sys.exit(f"FASTMLP_SANITIZE is {sanitizer!r}, and must be 'address', 'thread' or empty")
+sanitize = SANITIZERS[sanitizer]
+if sanitize:
+    flags += [*sanitize, "-O1", "-g", "-fno-omit-frame-pointer"]
+
 C_CORE = sorted(glob("csrc/*.c"))
 DEPENDS = sorted(glob("csrc/*.h"))
 
@@ -39,7 +51,7 @@ def extension(name, sources=()):
         depends=DEPENDS,
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
         extra_compile_args=flags,
-        extra_link_args=[] if sys.platform == "win32" else ["-pthread", "-lm"],
+        extra_link_args=[] if sys.platform == "win32" else ["-pthread", "-lm", *sanitize],
     )
 
 
@@ -62,6 +74,7 @@ class SourceDistribution(sdist):
 
 
 setup(
+    options={"build": {"build_base": f"build/{sanitizer}"}},  # objects of other flags are not mistaken for these
     cmdclass={"build_ext": Build, "sdist": SourceDistribution},
     ext_modules=cythonize(
         [extension("_core", C_CORE), extension("kernels"), extension("_engine")],
