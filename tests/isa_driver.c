@@ -1,5 +1,7 @@
 /* Drives one ISA's whole operation table on pseudo-random inputs and prints a hash of the bits of every result, so that two
  * builds, two ISAs or two kinds of CPU are compared by comparing lines. Built and run by test_isa.py: isa_driver ISA.
+ * isa_driver ISA guard prints no hashes: it runs every array kernel with each of its arrays flush against a page that nobody
+ * may read or write, behind it and then before it, so that a kernel which touches one element too many dies of it.
  *
  * Inputs come from integer arithmetic alone; a NaN is hashed as a NaN, whatever its sign and payload. */
 #include "fastmlp.h"
@@ -7,6 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 static uint64_t state = 1;
 static const int SIZES[] = {1, 3, 7, 15, 16, 17, 31, 33, 63, 65, 97};
@@ -206,10 +212,126 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
     free(workspace), free(forward_scratch); /* what room() gave is left to the end of the process */
 }
 
+#if defined(__unix__) || defined(__APPLE__)
+/* ---- guard pages ---- */
+
+enum { ROOMS = 7, MOST = 67, ROOM_BYTES = 1 << 19 };
+static char *rooms[ROOMS];
+static int at_end;
+static int step = 1; /* between the sizes of products: the scalar path calls fma() for each term, and has no vectors to end */
+
+static void open_rooms(void)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), size = ROOM_BYTES;
+    for (int i = 0; i < ROOMS; ++i) {
+        char *p = mmap(NULL, size + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED || mprotect(p, page, PROT_NONE) || mprotect(p + page + size, page, PROT_NONE))
+            exit(1);
+        rooms[i] = p + page;
+    }
+}
+
+/* n elements at the end, or the beginning, of a room. */
+static void *flush(int room, ptrdiff_t n, int d)
+{
+    const ptrdiff_t bytes = n * (ptrdiff_t)(d ? sizeof(double) : sizeof(float));
+    if (bytes > ROOM_BYTES)
+        exit(1);
+    return rooms[room] + (at_end ? ROOM_BYTES - bytes : 0);
+}
+
+static void *classes(int room, ptrdiff_t B, ptrdiff_t K)
+{
+    int64_t *t = (void *)(rooms[room] + (at_end ? ROOM_BYTES - B * (ptrdiff_t)sizeof *t : 0));
+    for (ptrdiff_t i = 0; i < B; ++i)
+        t[i] = (i + 1) % K;
+    return t;
+}
+
+static void guarded_products(const fm_ops *ops, int d)
+{
+    for (int M = 1; M <= MOST; M += step)
+        for (int N = 1; N <= MOST; N += step)
+            for (int K = 1; K <= MOST; K += step) {
+                void *X = flush(0, M * K, d), *W = flush(1, N * K, d), *bias = flush(2, N, d), *Y = flush(3, M * N, d);
+                void *dW = flush(4, N * K, d), *aside = flush(5, fm_matmul_scratch(K > M ? K : M), d);
+                ops->matmul(FM_IDENTITY, Y, X, W, bias, M, K, N, K, 1, aside);
+                ops->matmul(FM_IDENTITY, Y, X, W, NULL, M, K, N, 1, N, aside);
+                ops->outer_gradient(dW, bias, Y, X, M, N, K, flush(5, fm_matmul_scratch(M), d));
+            }
+}
+
+static void guarded_rows(const fm_ops *ops, int d)
+{
+    for (int n = 1; n <= MOST; ++n) {
+        void *z = flush(0, n, d), *out = flush(1, n, d);
+        for (int kind = FM_IDENTITY; kind <= FM_HEAVISIDE; ++kind)
+            ops->activation(kind, out, z, n), ops->derivative(kind, out, z, n);
+        ops->first_not_finite(z, n);
+        for (int B = 1; B <= MOST; ++B) {
+            void *rows = flush(2, B * n, d), *dz = flush(3, B * n, d), *loss = flush(4, B, d), *y = flush(5, B * n, d);
+            for (int kind = FM_LOGSUMEXP; kind <= FM_LOG_SOFTMAX; ++kind)
+                ops->row_reduction(kind, kind == FM_LOGSUMEXP ? loss : dz, rows, B, n);
+            for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_CROSS_ENTROPY; ++kind)
+                ops->loss(kind, loss, dz, rows, kind == FM_SOFTMAX_CROSS_ENTROPY ? classes(6, B, n) : y, B, n);
+        }
+        ops->uniform(flush(6, n, 1), n, 1, 5, 0);
+        ops->permutation(flush(6, n, 0), (uint32_t)n, 5, 0);
+    }
+}
+
+/* A network I-H-O with all that the caller hands over flush: each size in turn is the one that varies. */
+static void guarded_network(const fm_ops *ops, int d, int B, int I, int H, int O, int loss, int siamese)
+{
+    const int widths[] = {I, H, siamese ? 1 : O};
+    fm_layer layers[2];
+    ptrdiff_t at = 0, before = 0;
+    for (int l = 0; l < 2; ++l) {
+        const ptrdiff_t ld = (widths[l + 1] + 15) / 16 * 16;
+        layers[l] = (fm_layer){widths[l], widths[l + 1], ld, at, at + widths[l] * ld, before, l ? FM_IDENTITY : B % 11};
+        at += (widths[l] + 1) * ld, before += ld;
+    }
+    const fm_net net = {layers, 2, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese};
+    const ptrdiff_t batch = 1 + B / 2, space = fm_workspace(&net, batch, 1), whole = fm_workspace(&net, B, 1);
+    fm_optimizer optimizer = {.rule = FM_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+                              .beta1_power = 1, .beta2_power = 1};
+    const ptrdiff_t bytes = (ptrdiff_t)(d ? sizeof(double) : sizeof(float));
+    void *params = flush(0, 4 * at, d), *X[2] = {flush(1, B * I, d), flush(2, B * I, d)}, *Y = flush(3, B * widths[2], d);
+    void *y = net.loss == FM_SOFTMAX_CROSS_ENTROPY ? classes(4, B, widths[2]) : flush(4, B * widths[2], d);
+    uint32_t *order = flush(5, B, 0);
+    memset(params, 0, (size_t)(4 * at * bytes)); /* one layout after another, as in an array of state */
+    fm_training training = {.net = &net, .params = params, .grads = (char *)params + at * bytes,
+                            .slots = {(char *)params + 2 * at * bytes, (char *)params + 3 * at * bytes}, .X = {X[0], X[1]},
+                            .y = y, .order = order, .rows = B, .batch = batch, .optimizer = &optimizer, .threads = 1};
+    ops->permutation(order, (uint32_t)B, 5, 0);
+    training.workspace = memset(flush(6, space, d), 0, (size_t)(space * bytes));
+    ops->train(&training, fm_seconds() + 1e9);
+    training.batch = B, training.next = 0, training.order = NULL, training.optimizer = NULL;
+    training.workspace = memset(flush(6, whole, d), 0, (size_t)(whole * bytes));
+    ops->backward(&training, Y, siamese ? flush(5, 2 * B * I, d) : X[1]);
+    ops->forward(&net, params, Y, (const void *const *)X, B, flush(6, fm_forward_scratch(&net, 1), d), 1);
+    if (!siamese)
+        ops->row(&net, params, flush(3, widths[2], d), flush(1, I, d), flush(6, fm_row_scratch(&net), d));
+}
+
+static void guarded(const fm_ops *ops, int d)
+{
+    guarded_products(ops, d);
+    guarded_rows(ops, d);
+    for (int n = 1; n <= MOST; ++n)
+        for (int i = 0; i < 12; ++i) { /* each of rows, inputs, width and outputs, with each loss */
+            const int which = i / 3;
+            guarded_network(ops, d, which == 0 ? n : 5, which == 1 ? n : 7, which == 2 ? n : 9, which == 3 ? n : 3, i % 3, 0);
+            if (i % 3 == 0)
+                guarded_network(ops, d, which == 0 ? n : 5, which == 1 ? n : 7, which == 2 ? n : 9, 1, 2, 1);
+        }
+}
+#endif
+
 int main(int argc, char **argv)
 {
     const fm_ops *const *table = NULL;
-    for (int i = 0; argc == 2 && fm_isa_name(i); ++i)
+    for (int i = 0; argc > 1 && fm_isa_name(i); ++i)
         if (!strcmp(fm_isa_name(i), argv[1]))
             table = fm_isa_operations(i);
     if (!table) {
@@ -217,6 +339,17 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("isa %s\n", table[0]->isa);
+#if defined(__unix__) || defined(__APPLE__)
+    if (argc == 3 && !strcmp(argv[2], "guard")) {
+        open_rooms();
+        step = strcmp(argv[1], "scalar") ? 1 : 6;
+        for (int d = 0; d < 2; ++d)
+            for (at_end = 0; at_end < 2; ++at_end)
+                guarded(table[d], d);
+        printf("nothing touched\n");
+        return 0;
+    }
+#endif
     x = room(), w = room(), b = room(), y = room(), y2 = room(), scratch = room();
     double u[97];
     table[0]->uniform(u, 97, 0.5, 123456789012345u, 3);

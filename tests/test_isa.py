@@ -113,3 +113,14 @@ def test_neon_has_the_bits_of_the_scalar_path_and_of_x86(tmp_path):
     assert run(qemu, there, "neon") == wanted
     assert run(qemu, there, "scalar") == wanted
     assert run(here, fastmlp.cpu_info()["isas"][-1]) == wanted
+
+
+@pytest.mark.skipif(not (CSRC.is_dir() and sys.platform.startswith("linux")), reason="needs C sources and mprotect")
+def test_no_kernel_touches_what_lies_beside_its_arrays(tmp_path):
+    native = shutil.which("cc")
+    if not native:
+        pytest.skip("needs cc")
+    (driver,) = drivers(tmp_path, here=native)
+    for isa in fastmlp.cpu_info()["isas"]:
+        found = subprocess.run([driver, isa, "guard"], capture_output=True, text=True)
+        assert (found.returncode, found.stdout) == (0, f"isa {isa}\nnothing touched\n"), isa
