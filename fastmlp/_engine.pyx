@@ -61,7 +61,7 @@ cdef _fill(cnp.ndarray flat, value, name):
     """Copy a number, or an array of the same shape, into a flat buffer."""
     shape = np.shape(value)
     if shape not in ((), np.shape(flat)):
-        raise ValueError(f"{name} has shape {shape}; it must be {np.shape(flat)}, as the layers of this network need it")
+        raise ValueError(f"{name} has shape {shape}; the layers of this network need {np.shape(flat)}")
     flat[:] = value
 
 
