@@ -321,7 +321,14 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")
 def test_ctrl_c_stops_quietly_and_writes_nothing(tmp_path):
     command = [sys.executable, "-m", "fastmlp", "train", "--epochs", "100000000"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     while not process.stdout.readline().startswith(b"epoch"):
         pass
     process.send_signal(signal.SIGINT)

@@ -76,6 +76,26 @@ def test_an_unknown_or_missing_isa_fails_loudly(isa, tmp_path):
     assert all(re.search(rf"\b{name}\b", last) for name in fastmlp.cpu_info()["isas"])
 
 
+TRAIN = """
+import hashlib, numpy as np, fastmlp
+net, X = fastmlp.MLP([7, 33, 3], activation="gelu", seed=1), np.arange(70, dtype="f4").reshape(10, 7) / 35 - 1
+net.fit(X, np.arange(10) % 3, epochs=3, batch_size=4)
+print(*fastmlp.cpu_info()["isas"], hashlib.sha256(net.params.tobytes() + net(X).tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or not shutil.which("qemu-x86_64"), reason="needs qemu-x86_64")
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="a sanitizer's memory does not fit the emulator's")
+def test_a_cpu_without_avx2_gives_the_same_bits(tmp_path):
+    env = os.environ | {"PYTHONPATH": str(pathlib.Path(fastmlp.__file__).parent.parent)}
+    old = ["qemu-x86_64", "-cpu", "Nehalem", sys.executable, "-c", TRAIN]
+    found = subprocess.run(old, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    known = python("-c", TRAIN, cwd=tmp_path).stdout.split()
+    assert found.stdout.split() == ["scalar", known[-1]]
+    assert known[-2] == fastmlp.cpu_info()["isas"][-1]
+
+
 # The C core alone, without Python: isa_driver.c prints a hash per case, here and for a CPU of another kind.
 
 
