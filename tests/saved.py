@@ -1,6 +1,8 @@
 """What the tests of saved networks share."""
 
-from fastmlp import MLP, SGD
+import pytest
+
+from fastmlp import MLP, SGD, FormatError, load
 
 
 def save_small(path):
@@ -19,3 +21,14 @@ def facts(net):
     tensors = [array.tobytes() for array in (*net.weights, *net.biases) if array is not None]
     slots = [slot.tobytes() for slot in state.pop("slots")]
     return type(net), [getattr(net, name) for name in names], tensors, state, slots
+
+
+def refused(path, data, message=""):
+    """What `load` says of a file of these bytes: a FormatError that names it, in one short line."""
+    path.write_bytes(data)
+    with pytest.raises(FormatError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)

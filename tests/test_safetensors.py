@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from saved import facts, save_small
+from saved import facts, refused, save_small
 
-from fastmlp import MLP, FormatError, SiameseMLP, load
+from fastmlp import MLP, SiameseMLP, load
 
 safetensors = pytest.importorskip("safetensors.numpy")
 
@@ -17,14 +17,6 @@ safetensors = pytest.importorskip("safetensors.numpy")
 def saved(tmp_path):
     """A small network with its file."""
     return save_small(tmp_path / "net.safetensors")
-
-
-def refused(path, data, message=""):
-    path.write_bytes(data)
-    with pytest.raises(FormatError) as caught:
-        load(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("net", [MLP([3, 17, 2], seed=2**64 - 1), SiameseMLP([4, 5], bias=False, dtype="f8")], ids=str)
