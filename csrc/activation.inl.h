@@ -46,6 +46,10 @@ static ALWAYS_INLINE V FN(activate)(const int kind, V z, V *d)
         h = FN(v_sigmoid)(z);
         *d = v_mul(h, v_sub(one, h));
         return h;
+    case FM_EXP:
+        h = FN(v_exp)(z);
+        *d = h;
+        return h;
     case FM_IMPULSE:
         *d = zero;
         return v_select(m_eq(z, zero), one, zero);
@@ -97,7 +101,7 @@ static void FN(map)(int kind, T *h, T *d, const T *z, ptrdiff_t n, int flush)
 {
     switch (kind) {
         MAP(FM_IDENTITY) MAP(FM_RELU) MAP(FM_LEAKY_RELU) MAP(FM_ELU) MAP(FM_GELU) MAP(FM_SILU) MAP(FM_SOFTPLUS)
-        MAP(FM_TANH) MAP(FM_SIGMOID) MAP(FM_IMPULSE) MAP(FM_HEAVISIDE)
+        MAP(FM_TANH) MAP(FM_SIGMOID) MAP(FM_IMPULSE) MAP(FM_HEAVISIDE) MAP(FM_EXP)
     }
 }
 #undef MAP

@@ -59,6 +59,9 @@ enum fm_fetch {
 /* Elements that start the next array on a cache line, for either type. */
 static inline ptrdiff_t fm_padded(ptrdiff_t n) { return (n + 15) / 16 * 16; }
 
+/* Whether y has one class a row, not a number for each output. */
+static inline int fm_takes_classes(int loss) { return loss == FM_SOFTMAX_CROSS_ENTROPY || loss == FM_FOCAL; }
+
 /* Elements for one row of y: an int64 class takes two floats. */
 static inline ptrdiff_t fm_target_elements(ptrdiff_t O) { return O < 2 ? 2 : O; }
 

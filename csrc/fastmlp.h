@@ -13,12 +13,16 @@
 #include <stdint.h>
 
 enum fm_activation {
-    FM_IDENTITY, FM_RELU, FM_LEAKY_RELU, FM_ELU, FM_GELU, FM_SILU, FM_SOFTPLUS, FM_TANH, FM_SIGMOID, FM_IMPULSE, FM_HEAVISIDE
+    FM_IDENTITY, FM_RELU, FM_LEAKY_RELU, FM_ELU, FM_GELU, FM_SILU, FM_SOFTPLUS, FM_TANH, FM_SIGMOID, FM_IMPULSE, FM_HEAVISIDE,
+    FM_EXP
 };
-enum fm_loss { FM_SQUARED_ERROR, FM_SOFTMAX_CROSS_ENTROPY, FM_BINARY_CROSS_ENTROPY };
+enum fm_loss {
+    FM_SQUARED_ERROR, FM_SOFTMAX_CROSS_ENTROPY, FM_BINARY_CROSS_ENTROPY, FM_ABSOLUTE_ERROR, FM_HUBER, FM_QUANTILE, FM_POISSON,
+    FM_FOCAL, FM_BINARY_FOCAL
+};
 enum fm_row_reduction { FM_LOGSUMEXP, FM_SOFTMAX, FM_LOG_SOFTMAX };
-enum fm_rule { FM_SGD, FM_ADAM };
-enum fm_stream { FM_STREAM_WEIGHTS, FM_STREAM_ORDER };
+enum fm_rule { FM_SGD, FM_ADAM, FM_RMSPROP, FM_LION };
+enum fm_stream { FM_STREAM_WEIGHTS, FM_STREAM_ORDER, FM_STREAM_DROPOUT };
 enum fm_status { FM_OK, FM_NOT_FINITE };
 
 /* One dense layer. W is (I, O) with rows `ld` apart at params[W], the bias (O,) at params[b]. The columns O..ld are padding. */
@@ -27,6 +31,7 @@ typedef struct {
     ptrdiff_t W, b;   /* b < 0: no bias */
     ptrdiff_t before; /* sum of ld over the layers before this one */
     int activation;
+    double dropout;   /* the chance that an output is 0 during a training step */
 } fm_layer;
 
 /* A chain of layers. Siamese: all but the last layer see each of two inputs, the last one the difference of what they say. */
@@ -35,6 +40,8 @@ typedef struct {
     int n_layers;
     int loss;
     int siamese;
+    double loss_parameter; /* smoothing of labels, Huber's delta, the quantile, focal gamma */
+    int loss_clips;        /* the loss as reported is that of probabilities in [eps, 1 - eps], as scikit-learn has it */
 } fm_net;
 
 /* An optimizer's settings and the part of its state that is not an array. beta_power are the running products beta^t. */
@@ -44,7 +51,8 @@ typedef struct {
     double decoupled_decay; /* AdamW's: W <- W - learning_rate * decoupled_decay * W */
     double momentum;
     int nesterov;
-    double beta1, beta2, epsilon;
+    double beta1, beta2, epsilon; /* RMSprop's rho is beta2 */
+    int plain_epsilon;            /* Adam's epsilon_t = epsilon, as scikit-learn has it */
     double beta1_power, beta2_power;
     int64_t steps;
 } fm_optimizer;
@@ -52,7 +60,8 @@ typedef struct {
 /* One pass of minibatch training over `rows` rows, or what is left of it. */
 typedef struct {
     const fm_net *net;
-    void *params, *grads, *slots[2]; /* flat buffers of one layout; slots: v of SGD, m and v of Adam. grads: the last step's */
+    void *params, *grads, *slots[2]; /* flat buffers of one layout; slots: v of SGD, m and v of the others. grads: the last step's */
+    void *average;                   /* another one, the moving average of params, or NULL */
     const void *X[2];                /* (rows, I), contiguous; X[1] for siamese networks only */
     const void *y;                   /* int64 classes (rows,) for softmax cross-entropy, else (rows, O) */
     const uint32_t *order;           /* the row that stands at each place, or NULL for rows as they come */
@@ -60,6 +69,14 @@ typedef struct {
     ptrdiff_t next;                  /* rows done */
     double loss;                     /* sum of the losses of the rows done */
     fm_optimizer *optimizer;         /* NULL: leave the gradient in grads */
+    const void *weights;             /* (rows,) of the losses, whose mean over a batch is weighted then; or NULL */
+    const double *rates;             /* the learning rate of each step of all rows, or NULL: the optimizer's */
+    double *losses;                  /* the loss of each step of all rows is put there, unless NULL */
+    double l1, l2, max_norm;         /* penalties l1 |W| + l2 / 2 W^2, and the most that a unit's weights may have; 0: none */
+    int penalty_per_batch;           /* l1 and l2 are divided by the batch's sum of weights, as scikit-learn has it */
+    double clip_norm;                /* the most that the norm of the gradient may be; 0: any */
+    double average_decay;            /* average <- decay average + (1 - decay) params after each step */
+    uint64_t seed;                   /* of dropout */
     void *workspace;                 /* fm_workspace() elements, zero before the first use */
     int threads;
 } fm_training;
@@ -77,7 +94,7 @@ typedef struct {
     void (*outer_gradient)(void *dW, void *db, const void *dz, const void *X, ptrdiff_t B, ptrdiff_t outputs,
                            ptrdiff_t inputs, void *scratch);
     void (*row_reduction)(int kind, void *out, const void *z, ptrdiff_t B, ptrdiff_t K);
-    void (*loss)(int kind, void *loss, void *dz, const void *z, const void *y, ptrdiff_t B, ptrdiff_t K);
+    void (*loss)(int kind, double parameter, void *loss, void *dz, const void *z, const void *y, ptrdiff_t B, ptrdiff_t K);
     ptrdiff_t (*first_not_finite)(const void *x, ptrdiff_t n); /* n where all are finite */
 
     /* networks */

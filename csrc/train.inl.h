@@ -5,6 +5,9 @@
  * split, so the number of workers changes no bit. The last step of a call leaves its gradient in grads. A loss that is not
  * finite stops before anything has changed.
  *
+ * Dropout zeroes outputs h with chance p and multiplies the others by 1 / (1 - p)               (Srivastava et al. 2014)
+ * The mask of an output is drawn from the step, the row's place in the batch, the layer and the unit alone.
+ *
  * siamese: the rows of X[0], then those of X[1] pass through the first layers as one batch of 2 B rows; the last layer
  * sees a = h(x1) - h(x2). Below it, dz comes from dz for the first half of the rows and from -dz for the second. */
 
@@ -23,6 +26,8 @@ typedef struct {
     const T *X[2];  /* the inputs of its rows, gathered or in place */
     const void *y;
     const T *dz;    /* the caller's own dJ/dz (B, O), or NULL: from the loss */
+    double share;   /* sum of the weights of the step's rows, or their number */
+    T l1, l2;       /* penalties of this step */
     int update;     /* this is the last chunk of a step that updates */
     int keep;       /* leave the gradient in grads; else a strip of dW that is updated at once never leaves the cache */
 } FN(job);
@@ -81,12 +86,41 @@ static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
         }
         if (j->dz)
             continue;
-        if (net->loss == FM_SOFTMAX_CROSS_ENTROPY) {
+        if (fm_takes_classes(net->loss)) {
             PREFETCH((const int64_t *)t->y + soon);
             ((int64_t *)j->s.y)[r] = ((const int64_t *)t->y)[from];
         } else {
             PREFETCH((const T *)t->y + soon * (size_t)O);
             FN(copy)(j->s.y + r * O, (const T *)t->y + from * (size_t)O, O);
+        }
+    }
+}
+
+/* Dropout of h for rows r0..r1 of one side, and of r'(z) with it, which then stands in d for any activation. */
+static void FN(drop)(const FN(job) *j, const fm_layer *l, int side, ptrdiff_t r0, ptrdiff_t r1)
+{
+    enum { DRAWS = 4 * PHILOX_BLOCKS };
+    const fm_training *t = j->t;
+    if (l->dropout == 0 || !t->optimizer)
+        return;
+    const uint64_t first = ((uint64_t)side << 48) + (uint64_t)((j->done + r0) * l->ld / 4); /* 32 bits a unit */
+    const uint32_t stream = FM_STREAM_DROPOUT | (uint32_t)(l - t->net->layers) << 8;
+    const uint32_t least = (uint32_t)(l->dropout * 0x1p32);
+    const T kept = (T)(1 / (1 - l->dropout));
+    const ptrdiff_t at = (side * j->B + r0) * l->ld, n = (r1 - r0) * l->ld;
+    T *const h = FN(h_of)(j, l) + at, *const d = FN(dz_of)(j, l) + at;
+    for (ptrdiff_t i = 0; i < n; i += DRAWS) {
+        uint64_t draws[DRAWS / 2];
+        T mask[DRAWS];
+        philox(draws, t->seed, first + (uint64_t)i / 4, (uint32_t)t->optimizer->steps, stream);
+        for (int k = 0; k < DRAWS; ++k)
+            mask[k] = (uint32_t)(draws[k / 2] >> 32 * (k % 2)) < least ? 0 : kept;
+        for (ptrdiff_t k = 0; k < DRAWS && i + k < n; k += LANES) {
+            const V m = v_load(mask + k), a = v_load(h + i + k), zero = v_set1(0);
+            v_store(h + i + k, FN(flush)(v_mul(a, m)));
+            v_store(d + i + k, l->activation == FM_IDENTITY ? m
+                               : l->activation == FM_RELU   ? v_select(m_lt(zero, a), m, zero)
+                                                            : v_mul(v_load(d + i + k), m));
         }
     }
 }
@@ -112,14 +146,16 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
             const ptrdiff_t at = (side * j->B + r) * l->ld;
             FN(layer)(l, t->params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, j->X[side] + r * I, I, end - r, scratch,
                       fetch ? soon : NULL);
+            FN(drop)(j, l, side, r, end);
         }
     }
 }
 
-/* dz of the last layer for rows r0..r1, divided by the batch, and its negative below it for a siamese network. */
+/* dz of the last layer for rows r0..r1, weighted, divided by the batch, and its negative below it for a siamese network. */
 static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
 {
-    const fm_net *net = j->t->net;
+    const fm_training *t = j->t;
+    const fm_net *net = t->net;
     const fm_layer *l = &net->layers[net->n_layers - 1];
     T *dz = FN(dz_of)(j, l) + r0 * l->ld;
     const ptrdiff_t O = l->outputs, n = (r1 - r0) * l->ld;
@@ -128,10 +164,18 @@ static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
             memcpy(dz + r * l->ld, j->dz + (j->done + r0 + r) * O, (size_t)O * sizeof(T));
     } else {
         const char *y = j->y;
-        y += (size_t)r0 * (net->loss == FM_SOFTMAX_CROSS_ENTROPY ? sizeof(int64_t) : (size_t)O * sizeof(T));
-        FN(loss_rows)(net->loss, j->s.loss + r0, dz, FN(h_of)(j, l) + r0 * l->ld, y, r1 - r0, O, l->ld);
+        y += (size_t)r0 * (fm_takes_classes(net->loss) ? sizeof(int64_t) : (size_t)O * sizeof(T));
+        FN(loss_rows)(net->loss, (T)net->loss_parameter, net->loss_clips, j->s.loss + r0, dz, FN(h_of)(j, l) + r0 * l->ld, y,
+                      r1 - r0, O, l->ld);
     }
-    const V m = v_set1(j->dz ? 1 : j->batch), zero = v_set1(0);
+    for (ptrdiff_t r = r0; !j->dz && t->weights && r < r1; ++r) {
+        const T w = ((const T *)t->weights)[t->order ? t->order[j->first + r] : (size_t)(j->first + r)];
+        T *const row = dz + (r - r0) * l->ld;
+        j->s.loss[r] *= w;
+        for (ptrdiff_t i = 0; i < l->ld; i += LANES)
+            v_store(row + i, v_mul(v_set1(w), v_load(row + i)));
+    }
+    const V m = v_set1(j->dz ? 1 : j->share), zero = v_set1(0);
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const V a = FN(flush)(v_div(v_load(dz + i), m));
         v_store(dz + i, a);
@@ -165,12 +209,14 @@ static void FN(rows_part)(void *context, int worker, int workers)
             const T *x = FN(input_of)(j, l, side, &ld);
             FN(layer)(l, params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, x + r0 * ld, ld, r1 - r0,
                       scratch, NULL);
+            FN(drop)(j, l, side, r0, r1);
         }
     }
     FN(output_gradient)(j, r0, r1);
     for (const fm_layer *l = last; l > first; --l) {
         const fm_layer *below = l - 1;
-        const int kind = below->activation == FM_RELU       ? FM_WHERE_ACTIVE
+        const int kind = below->dropout > 0 && j->t->optimizer ? FM_TIMES_SLOPE
+                         : below->activation == FM_RELU       ? FM_WHERE_ACTIVE
                          : below->activation == FM_IDENTITY ? FM_LAYER
                                                             : FM_TIMES_SLOPE;
         for (int side = 0; side <= net->siamese; ++side) {
@@ -182,10 +228,14 @@ static void FN(rows_part)(void *context, int worker, int workers)
     }
 }
 
-/* The gradient g of n elements from `at` on is there: update them while it is in cache. */
-static void FN(update_range)(const FN(job) *j, ptrdiff_t at, const T *g, ptrdiff_t n, int is_weight)
+/* The gradient g of n elements from `at` on is there: update them while it is in cache, unless all of it is wanted first. */
+static void FN(update_range)(const FN(job) *j, ptrdiff_t at, T *g, ptrdiff_t n, int is_weight)
 {
-    if (j->update)
+    if (!j->update)
+        return;
+    if (is_weight && (j->l1 != 0 || j->l2 != 0))
+        FN(add_penalty)(j->l1, j->l2, g, (const T *)j->t->params + at, n);
+    if (j->t->clip_norm == 0)
         FN(step_range)(&j->step, j->t, at, g, n, is_weight);
 }
 
@@ -271,6 +321,15 @@ static FN(job) FN(begin)(fm_training *t, const T *dz)
 {
     const ptrdiff_t left = t->rows - t->next;
     FN(job) j = {.t = t, .s = FN(cut)(t), .batch = left < t->batch ? left : t->batch, .dz = dz};
+    j.share = (double)j.batch;
+    if (t->weights && !dz) {
+        j.share = 0;
+        for (ptrdiff_t r = t->next; r < t->next + j.batch; ++r)
+            j.share += (double)((const T *)t->weights)[t->order ? t->order[r] : (size_t)r];
+        j.share = j.share > 0 ? j.share : 1; /* weights of 0: no loss and no gradient */
+    }
+    const double per = t->penalty_per_batch ? j.share : 1;
+    j.l1 = (T)(t->l1 / per), j.l2 = (T)(t->l2 / per);
     return j;
 }
 
@@ -280,7 +339,7 @@ static int FN(next_chunk)(FN(job) *j)
     const fm_training *t = j->t;
     const fm_net *net = t->net;
     const ptrdiff_t I = net->layers[0].inputs, O = net->layers[net->n_layers - 1].outputs;
-    const size_t y_size = net->loss == FM_SOFTMAX_CROSS_ENTROPY ? sizeof(int64_t) : (size_t)O * sizeof(T);
+    const size_t y_size = fm_takes_classes(net->loss) ? sizeof(int64_t) : (size_t)O * sizeof(T);
     const int gathered = t->order || net->siamese; /* rows in order are read where they lie, pairs only side by side */
     j->done += j->B;
     j->first = t->next + j->done;
@@ -295,25 +354,50 @@ static int FN(next_chunk)(FN(job) *j)
     return 1;
 }
 
+/* Every parameter by the gradient in grads, which is clipped. */
+static void FN(update_all)(const FN(step) *s, const fm_training *t)
+{
+    if (t->clip_norm > 0)
+        FN(clip)(t);
+    for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l) {
+        FN(step_range)(s, t, l->W, (const T *)t->grads + l->W, l->inputs * l->ld, 1);
+        if (l->b >= 0)
+            FN(step_range)(s, t, l->b, (const T *)t->grads + l->b, l->ld, 0);
+    }
+}
+
 /* Steps until all rows are done or the clock passes `until`. */
 static int FN(train)(fm_training *t, double until)
 {
     for (int last = 0; !last;) {
         FN(job) j = FN(begin)(t, NULL);
+        const int penalised = t->optimizer && (j.l1 != 0 || j.l2 != 0);
+        const double penalty = penalised ? FN(penalty)(t, (double)j.l1, (double)j.l2) : 0;
+        const ptrdiff_t step = t->next / t->batch;
         double loss = 0;
         last = t->next + j.batch == t->rows || fm_seconds() >= until;
         while (FN(next_chunk)(&j)) {
             const int ends = j.done + j.B == j.batch;
             for (ptrdiff_t r = 0; r < j.B; ++r)
                 loss += (double)j.s.loss[r];
-            if (t->optimizer && loss - loss != 0)
+            if (t->optimizer && (loss - loss != 0 || penalty - penalty != 0))
                 return FM_NOT_FINITE;
             j.update = t->optimizer && ends;
-            j.keep = last || !t->optimizer || j.B < j.batch;
+            j.keep = last || !t->optimizer || j.B < j.batch || t->clip_norm > 0;
             if (j.update)
-                j.step = FN(begin_step)(t->optimizer);
+                j.step = FN(begin_step)(t->optimizer, t->rates ? t->rates[step] : t->optimizer->learning_rate);
             fm_parallel(t->threads, FN(tiles_part), &j);
         }
+        if (t->optimizer && t->clip_norm > 0)
+            FN(update_all)(&j.step, t);
+        if (t->optimizer && t->max_norm > 0)
+            FN(limit_norms)(t);
+        if (t->optimizer && t->average)
+            FN(move_average)(t);
+        if (t->weights || penalised)
+            loss = (loss / j.share + penalty) * (double)j.batch;
+        if (t->losses)
+            t->losses[step] = loss / (double)j.batch;
         t->loss += loss;
         t->next += j.batch;
     }
@@ -339,10 +423,8 @@ static void FN(backward)(fm_training *t, const void *dz, void *dX)
 /* One optimizer step from the gradient as it stands. */
 static void FN(update)(fm_training *t)
 {
-    const FN(step) s = FN(begin_step)(t->optimizer);
-    for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l) {
-        FN(step_range)(&s, t, l->W, (const T *)t->grads + l->W, l->inputs * l->ld, 1);
-        if (l->b >= 0)
-            FN(step_range)(&s, t, l->b, (const T *)t->grads + l->b, l->ld, 0);
-    }
+    const FN(step) s = FN(begin_step)(t->optimizer, t->optimizer->learning_rate);
+    FN(update_all)(&s, t);
+    if (t->average)
+        FN(move_average)(t);
 }

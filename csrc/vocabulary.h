@@ -15,6 +15,12 @@
 #define REAL_MAX JOIN(REAL_MAX_, BITS)
 #define REAL_MAX_32 FLT_MAX
 #define REAL_MAX_64 DBL_MAX
+#define LOG_EPS JOIN(LOG_EPS_, BITS) /* eps the distance from 1 to the next number */
+#define LOG_EPS_32 -0x1.fe2804p+3
+#define LOG_EPS_64 -0x1.205966f2b4f12p+5
+#define LOG_1_LESS_EPS JOIN(LOG_1_LESS_EPS_, BITS)
+#define LOG_1_LESS_EPS_32 -0x1.000002p-23
+#define LOG_1_LESS_EPS_64 -0x1p-52
 #define V JOIN(V_, BITS)
 #define MASK JOIN(MASK_, BITS)
 #define OP JOIN(OP_, BITS)

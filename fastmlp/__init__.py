@@ -16,10 +16,11 @@ except ImportError as error:
         "to get the installed package, or build in place with `python setup.py build_ext --inplace`"
     ) from None
 
-from fastmlp import handmade, kernels
+from fastmlp import handmade, kernels, losses
 from fastmlp.history import History
 from fastmlp.mlp import MLP
-from fastmlp.optimizers import SGD, Adam, AdamW
+from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop
+from fastmlp.regularization import Regularization
 from fastmlp.siamese import SiameseMLP
 from fastmlp.threads import cpu_info, set_num_threads
 
@@ -34,11 +35,15 @@ __all__ = [
     "AdamW",
     "FormatError",
     "History",
+    "Lion",
+    "RMSprop",
+    "Regularization",
     "SiameseMLP",
     "cpu_info",
     "handmade",
     "kernels",
     "load",
+    "losses",
     "set_num_threads",
 ]
 

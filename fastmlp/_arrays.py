@@ -117,11 +117,11 @@ def targets(y: ArrayLike, n_outputs: int, dtype: np.dtype, one_row: bool = False
     return a
 
 
-def probabilities(y: Array, name: str = "y") -> None:
-    bad = ~((y >= 0) & (y <= 1))
-    if bad.any():
-        at = int(np.argmax(bad.any(axis=1)))
-        raise ValueError(f"{name} is {y[at][bad[at]][0]} in row {at}; binary cross-entropy needs numbers from 0 to 1")
+def in_range(y: Array, good: NDArray[np.bool_], wanted: str, loss: str, name: str = "y") -> None:
+    """ValueError that names the first target of (B, O) which is not good."""
+    if not good.all():
+        at = int(np.argmin(good.all(axis=1)))
+        raise ValueError(f"{name} is {y[at][~good[at]][0]} in row {at}; {loss} needs {wanted}")
 
 
 def output(out: Any, shape: tuple[int, ...], dtype: np.dtype, *apart_from: np.ndarray) -> np.ndarray:

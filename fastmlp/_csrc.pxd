@@ -11,18 +11,23 @@ cdef extern from "fastmlp.h" nogil:
     cdef enum:
         FM_SGD
         FM_ADAM
+        FM_RMSPROP
+        FM_LION
 
     ctypedef struct fm_layer:
         ptrdiff_t inputs, outputs, ld
         ptrdiff_t W, b
         ptrdiff_t before
         int activation
+        double dropout
 
     ctypedef struct fm_net:
         const fm_layer *layers
         int n_layers
         int loss
         int siamese
+        double loss_parameter
+        int loss_clips
 
     ctypedef struct fm_optimizer:
         int rule
@@ -31,6 +36,7 @@ cdef extern from "fastmlp.h" nogil:
         double momentum
         int nesterov
         double beta1, beta2, epsilon
+        int plain_epsilon
         double beta1_power, beta2_power
         int64_t steps
 
@@ -39,6 +45,7 @@ cdef extern from "fastmlp.h" nogil:
         void *params
         void *grads
         void *slots[2]
+        void *average
         const void *X[2]
         const void *y
         const uint32_t *order
@@ -46,6 +53,14 @@ cdef extern from "fastmlp.h" nogil:
         ptrdiff_t next
         double loss
         fm_optimizer *optimizer
+        const void *weights
+        const double *rates
+        double *losses
+        double l1, l2, max_norm
+        int penalty_per_batch
+        double clip_norm
+        double average_decay
+        uint64_t seed
         void *workspace
         int threads
 
@@ -58,7 +73,7 @@ cdef extern from "fastmlp.h" nogil:
         void (*outer_gradient)(void *dW, void *db, const void *dz, const void *X, ptrdiff_t B, ptrdiff_t O, ptrdiff_t I,
                                void *scratch) noexcept nogil
         void (*row_reduction)(int kind, void *out, const void *z, ptrdiff_t B, ptrdiff_t K) noexcept nogil
-        void (*loss)(int kind, void *loss, void *dz, const void *z, const void *y, ptrdiff_t B,
+        void (*loss)(int kind, double parameter, void *loss, void *dz, const void *z, const void *y, ptrdiff_t B,
                      ptrdiff_t K) noexcept nogil
         ptrdiff_t (*first_not_finite)(const void *x, ptrdiff_t n) noexcept nogil
         void (*row)(const fm_net *net, const void *params, void *y, const void *x, void *scratch) noexcept nogil

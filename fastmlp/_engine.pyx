@@ -7,20 +7,12 @@ through _arrays.py, except in __call__, whose short way for good rows pays for n
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport int64_t, uint32_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 import numpy as np
 
 from fastmlp._core cimport forward_scratch, operations, row_scratch, seconds, workspace
-from fastmlp._csrc cimport (
-    FM_ADAM,
-    FM_SGD,
-    fm_layer,
-    fm_net,
-    fm_ops,
-    fm_optimizer,
-    fm_training,
-)
+from fastmlp._csrc cimport fm_layer, fm_net, fm_ops, fm_optimizer, fm_training
 
 from fastmlp import _arrays, _names
 from fastmlp.optimizers import engine_settings
@@ -94,10 +86,12 @@ cdef class Network:
 
     Parameters
     ----------
-    sizes : sequence of (inputs, outputs, activation name) per layer
-    loss : str
+    layers : sequence of (inputs, outputs, activation name, dropout) per layer
+    loss : Loss
     bias, siamese : bool
     dtype : numpy.dtype
+    seed : int
+        Of dropout.
     """
 
     cdef fm_net net
@@ -112,6 +106,9 @@ cdef class Network:
     cdef fm_optimizer rule
     cdef object optimizer
     cdef list slots
+    cdef cnp.ndarray average
+    cdef double clip_norm
+    cdef uint64_t dropout_seed
     cdef public object epochs_done
     """Epochs of fit so far: each has an order of its own."""
     cdef public object reached
@@ -127,7 +124,7 @@ cdef class Network:
     def __dealloc__(self):
         PyMem_RawFree(self.layers)
 
-    def __init__(self, layers, loss, bias, siamese, dtype):
+    def __init__(self, layers, loss, bias, siamese, dtype, seed=0):
         cdef ptrdiff_t at = 0, before = 0
         cdef fm_layer *l
         cdef int i
@@ -138,22 +135,26 @@ cdef class Network:
         self.typenum = cnp.NPY_DOUBLE if self.itemsize == 8 else cnp.NPY_FLOAT
         self.ops = operations(self.itemsize == 8)
         plan = []
-        for inputs, outputs, activation in layers:
+        for inputs, outputs, activation, dropout in layers:
             ld = leading_dimension(outputs, self.itemsize)
             b = at + inputs * ld if bias else -1
-            plan.append((inputs, outputs, ld, at, b, before, _names.ACTIVATIONS.index(activation)))
+            plan.append((inputs, outputs, ld, at, b, before, _names.ACTIVATIONS.index(activation), dropout))
             at += (inputs + bool(bias)) * ld
             before += ld
         self.layers = <fm_layer *>PyMem_RawMalloc(len(plan) * sizeof(fm_layer))
         if self.layers == NULL:
             raise MemoryError
-        for i, (inputs, outputs, ld, W, b, before, activation) in enumerate(plan):
+        for i, (inputs, outputs, ld, W, b, before, activation, dropout) in enumerate(plan):
             l = &self.layers[i]
             l.inputs, l.outputs, l.ld, l.W, l.b, l.before, l.activation = inputs, outputs, ld, W, b, before, activation
-        self.net = fm_net(self.layers, len(plan), _names.LOSSES.index(loss), siamese)
+            l.dropout = dropout
+        self.net = fm_net(
+            self.layers, len(plan), _names.LOSSES.index(loss.name), siamese, loss.parameter, loss.clips
+        )
+        self.dropout_seed = seed
         self.inputs, self.outputs = plan[0][0], plan[-1][1]
         self.row_bytes = row_scratch(&self.net) * self.itemsize + LINE
-        self.n_weights = sum([inputs * outputs for inputs, outputs, _ in layers])
+        self.n_weights = sum([inputs * outputs for inputs, outputs, *_ in layers])
         self.flat_params = _buffer(at, dtype)
         self.flat_grads = _buffer(at, dtype)
         self.data = <char *>cnp.PyArray_DATA(self.flat_params)
@@ -194,6 +195,11 @@ cdef class Network:
             W = flat[l.W : l.W + l.inputs * l.ld].reshape(l.inputs, l.ld)[:, : l.outputs].T
             views.append((W, None if l.b < 0 else flat[l.b : l.b + l.outputs]))
         return views
+
+    @property
+    def _average(self):
+        """The moving average of params under an optimizer with `ema`, laid out like them; else None."""
+        return self.average
 
     # ---- inference ----
 
@@ -350,6 +356,9 @@ cdef class Network:
         t.rows, t.batch = len(X[0]), min(batch, <ptrdiff_t>len(X[0]))
         t.next, t.loss = 0, 0.0
         t.optimizer = NULL
+        t.weights, t.rates, t.losses, t.average = NULL, NULL, NULL, NULL
+        t.l1, t.l2, t.max_norm, t.penalty_per_batch = 0.0, 0.0, 0.0, 0
+        t.clip_norm, t.average_decay, t.seed = 0.0, 0.0, self.dropout_seed
         t.threads = self._workers(t.batch, threads)
         if self.space_key != (t.batch, t.threads):
             self.space_key = None
@@ -364,9 +373,13 @@ cdef class Network:
         return _Turn(self)
 
     def _train(self, tuple X, y, order, ptrdiff_t batch, optimizer, threads=None, epoch=0, ptrdiff_t start=0, stop=None,
-               double loss=0):
+               double loss=0, *, cnp.ndarray weights=None, cnp.ndarray rates=None, cnp.ndarray losses=None,
+               regularization=None):
         """Steps over the rows start..stop of X in `order` (uint32, or None), each of `batch` rows; the sum of their
         losses, added to `loss`.
+
+        weights (rows,), of the network's dtype, are those of the rows in each step's mean. rates and losses (steps of
+        all rows,), float64, are the learning rate of each step and what is filled with its mean loss.
 
         FloatingPointError, with the number of the step as its argument, where a loss is not finite: nothing of that
         step remains.
@@ -376,6 +389,19 @@ cdef class Network:
         self._set_optimizer(optimizer, &t)
         if order is not None:
             t.order = <uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>order)
+        if hasattr(optimizer.learning_rate, "rates") and rates is None:
+            raise ValueError(
+                f"learning_rate is {optimizer.learning_rate!r}; a schedule is for fit, one step takes a number"
+            )
+        if weights is not None:
+            t.weights = cnp.PyArray_DATA(weights)
+        if rates is not None:
+            t.rates = <const double *>cnp.PyArray_DATA(rates)
+        if losses is not None:
+            t.losses = <double *>cnp.PyArray_DATA(losses)
+        if regularization is not None:
+            t.l1, t.l2, t.max_norm = regularization.l1, regularization.l2, regularization.max_norm or 0.0
+            t.penalty_per_batch = regularization.per_batch
         t.next, t.loss = start, loss
         if stop is not None:
             t.rows = stop
@@ -411,7 +437,11 @@ cdef class Network:
     def _update(self, optimizer):
         """One step of the optimizer from grads as they stand."""
         cdef fm_training t
-        t.net, t.params, t.grads = &self.net, self.data, cnp.PyArray_DATA(self.flat_grads)
+        if hasattr(getattr(optimizer, "learning_rate", None), "rates"):
+            raise ValueError(
+                f"learning_rate is {optimizer.learning_rate!r}; a schedule is for fit, one step takes a number"
+            )
+        t.net, t.params, t.grads, t.average = &self.net, self.data, cnp.PyArray_DATA(self.flat_grads), NULL
         self._set_optimizer(optimizer, &t)
         with nogil:
             self.ops.update(&t)
@@ -426,15 +456,26 @@ cdef class Network:
         t.optimizer = &self.rule
         for i in range(len(self.slots)):
             t.slots[i] = cnp.PyArray_DATA(<cnp.ndarray>self.slots[i])
+        t.clip_norm = self.clip_norm
+        if self.average is not None:
+            t.average, t.average_decay = cnp.PyArray_DATA(self.average), optimizer.ema
         return 0
 
     cdef int _take_on(self, optimizer) except -1:
         settings = engine_settings(optimizer, self.dtype)
+        slots, average = self.slots, self.average
         if type(optimizer) is not type(self.optimizer):
-            slots = [_buffer(self.flat_params.size, self.dtype) for _ in range(optimizer.slots)]
+            slots, average = [_buffer(self.flat_params.size, self.dtype) for _ in range(optimizer.slots)], None
+        if optimizer.ema is None:
+            average = None
+        elif average is None:
+            average = _buffer(self.flat_params.size, self.dtype)
+            average[:] = self.flat_params
+        if slots is not self.slots:
             self._forget()
-            self.slots = slots
-        self.rule.rule = FM_ADAM if optimizer.slots == 2 else FM_SGD
+        self.slots, self.average = slots, average
+        self.rule.rule, self.rule.plain_epsilon = settings["rule"], settings["plain_epsilon"]
+        self.clip_norm = settings["clip_norm"]
         self.rule.learning_rate = settings["learning_rate"]
         self.rule.weight_decay = settings["weight_decay"]
         self.rule.decoupled_decay = settings["decoupled_decay"]
@@ -459,6 +500,8 @@ cdef class Network:
     cdef int _forget(self) except -1:
         self.optimizer = None
         self.slots = []
+        self.average = None
+        self.clip_norm = 0.0
         self.rule.steps = 0
         self.rule.beta1_power = self.rule.beta2_power = 1.0
         return 0
@@ -470,7 +513,8 @@ cdef class Network:
         -------
         dict
             ``optimizer``: the settings object or None; ``steps``: how many were done; ``beta_powers``: the running
-            products of beta1 and beta2; ``slots``: copies of the moments, laid out like params.
+            products of beta1 and beta2; ``slots``: copies of the moments, and last of the average under an optimizer with
+            `ema`, laid out like params.
 
         Examples
         --------
@@ -484,7 +528,7 @@ cdef class Network:
             "optimizer": self.optimizer,
             "steps": self.rule.steps,
             "beta_powers": (self.rule.beta1_power, self.rule.beta2_power),
-            "slots": [slot.copy() for slot in self.slots],
+            "slots": [slot.copy() for slot in (*self.slots, self.average) if slot is not None],
         }
 
     def set_optimizer_state(self, state):
@@ -524,12 +568,15 @@ cdef class Network:
             slots[-1][:] = given
         if optimizer is not None:
             engine_settings(optimizer, self.dtype)
-            wanted, steps, (beta1_power, beta2_power) = optimizer.slots, state["steps"], state["beta_powers"]
+            wanted = optimizer.slots + (optimizer.ema is not None)
+            steps, (beta1_power, beta2_power) = state["steps"], state["beta_powers"]
         if len(slots) != wanted:
             raise ValueError(f"there are {len(slots)} slots; {optimizer!r} must have {wanted}")
         if optimizer is None:
             self._forget()
             return
         self._take_on(optimizer)  # the last that can fail: until here nothing has changed
+        if optimizer.ema is not None:
+            self.average = slots.pop()
         self.slots, self.rule.steps = slots, steps
         self.rule.beta1_power, self.rule.beta2_power = beta1_power, beta2_power

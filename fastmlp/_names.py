@@ -17,8 +17,19 @@ ACTIVATIONS = (
     "sigmoid",
     "impulse",
     "heaviside",
+    "exp",
 )
-LOSSES = ("squared_error", "softmax_cross_entropy", "binary_cross_entropy")
+LOSSES = (
+    "squared_error",
+    "softmax_cross_entropy",
+    "binary_cross_entropy",
+    "absolute_error",
+    "huber",
+    "quantile",
+    "poisson",
+    "focal",
+    "binary_focal",
+)
 
 NO_DERIVATIVE = ("impulse", "heaviside")
 HE_INITIALISED = ("relu", "leaky_relu", "elu", "gelu", "silu")
@@ -33,6 +44,16 @@ def check_name(value: object, names: tuple[str, ...], argument: str) -> str:
     near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ValueError(f"{argument} is {value!r}{hint}; it must be one of {', '.join(names)}")
+
+
+def check_number(name: str, value: object, low: float, high: float, what: str) -> None:
+    """A ValueError that names value unless it is a number of at least low and less than high."""
+    try:
+        good = not isinstance(value, bool | str) and low <= float(value) < high  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        good = False
+    if not good:
+        raise ValueError(f"{name} is {value!r}; it must be {what}")
 
 
 def check_whole(value: object, name: str, low: int, high: int) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp import _arrays, kernels
+from fastmlp.losses import CLASSES, PROBABILITIES, Loss
 from fastmlp.network import BaseMLP, check_sizes, per_layer
 
 
@@ -19,16 +20,23 @@ class MLP(BaseMLP):
         Inputs, hidden layers, outputs: at least two numbers.
     activation : str or sequence of str, default "relu"
         One name for all hidden layers, or one per hidden layer: identity, relu, leaky_relu (slope 0.01), elu (alpha 1),
-        gelu (exact), silu, softplus, tanh, sigmoid, impulse (1 at 0, else 0), heaviside (1 for z >= 0).
-    loss : str, default "softmax_cross_entropy"
-        Or "binary_cross_entropy" (from logits), or "squared_error" (1/2 |z - y|^2).
+        gelu (exact), silu, softplus, tanh, sigmoid, exp, impulse (1 at 0, else 0), heaviside (1 for z >= 0).
+    loss : str or loss of `fastmlp.losses`, default "softmax_cross_entropy"
+        For classes: also "focal". For yes and no at each output, from logits: "binary_cross_entropy", "binary_focal". For
+        numbers: "squared_error" (1/2 |z - y|^2), "absolute_error", "huber", "quantile"; for counts, "poisson". A name is
+        short for the loss with its defaults.
     output_activation : str, default "identity"
         Applied by `net(x)` only: training needs "identity".
     bias : bool, default True
     dtype : "float32" or "float64", default "float32"
     seed : int, default 0
-        Decides the initial weights (He uniform for relu, leaky_relu, elu, gelu, silu, Glorot uniform otherwise, biases
-        0) and the order of the rows in each epoch.
+        Decides the initial weights, the order of the rows in each epoch, and dropout.
+    dropout : float or sequence of float, default 0
+        The chance, in [0, 1), that an output of a hidden layer is 0 in a training step, where the others are divided by
+        its complement (Srivastava et al. 2014): one for all hidden layers, or one per hidden layer.
+    init : str, default "auto"
+        He uniform for relu, leaky_relu, elu, gelu and silu, Glorot uniform otherwise; or one of he_uniform, he_normal,
+        glorot_uniform, glorot_normal, lecun_uniform, lecun_normal, zeros for all layers. Biases begin at 0.
 
     Attributes
     ----------
@@ -60,15 +68,17 @@ class MLP(BaseMLP):
         self,
         sizes: Sequence[int],
         activation: str | Sequence[str] = "relu",
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         output_activation: str = "identity",
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: int = 0,
+        dropout: float | Sequence[float] = 0.0,
+        init: str = "auto",
     ) -> None:
         sizes = check_sizes(sizes, "inputs, hidden layers, outputs")
         activations = per_layer(activation, len(sizes) - 2, "hidden")
-        super().__init__(sizes, activations, loss, output_activation, bias, dtype, seed)
+        super().__init__(sizes, activations, loss, output_activation, bias, dtype, seed, dropout, init)
 
     def _inputs(self, X: Any, name: str = "X") -> tuple[tuple[NDArray[Any], ...], bool]:
         rows = _arrays.floats(X, self.dtype, name)
@@ -84,8 +94,8 @@ class MLP(BaseMLP):
         Returns
         -------
         ndarray
-            softmax_cross_entropy: int64 classes (B,). binary_cross_entropy: int64 0 or 1 (B, O), by z > 0.
-            squared_error: the outputs (B, O). One row gives its entry alone.
+            softmax_cross_entropy, focal: int64 classes (B,). binary_cross_entropy, binary_focal: int64 0 or 1 (B, O), by
+            z > 0. poisson: the means exp(z) (B, O). Other losses: the outputs (B, O). One row gives its entry alone.
 
         Raises
         ------
@@ -99,12 +109,14 @@ class MLP(BaseMLP):
         (2,)
         """
         z = self(X)
-        if self.loss == "squared_error":
+        if self.loss == "poisson":
+            return kernels.exp(z)
+        if self.loss not in (*CLASSES, *PROBABILITIES):
             return z
         undefined = np.isnan(z).any(axis=-1)
         if undefined.any():
             raise ValueError(f"the outputs for row {int(np.argmax(undefined))} of X are NaN: it has no class")
-        if self.loss == "binary_cross_entropy":
+        if self.loss in PROBABILITIES:
             return (z > 0).astype(np.int64)
         return np.asarray(z.argmax(axis=-1), np.int64)
 
@@ -122,7 +134,7 @@ class MLP(BaseMLP):
         Raises
         ------
         ValueError
-            For a network with loss squared_error.
+            For a network whose loss is one of numbers, such as squared_error.
 
         Examples
         --------
@@ -131,6 +143,6 @@ class MLP(BaseMLP):
         >>> bool(abs(p.sum(axis=1) - 1).max() < 1e-6)
         True
         """
-        if self.loss == "squared_error":
-            raise ValueError("loss is 'squared_error': such a network has values, not probabilities; use predict")
-        return (kernels.softmax if self.loss == "softmax_cross_entropy" else kernels.sigmoid)(self(X))
+        if self.loss not in (*CLASSES, *PROBABILITIES):
+            raise ValueError(f"loss is {self.loss!r}: such a network has values, not probabilities; use predict")
+        return (kernels.softmax if self.loss in CLASSES else kernels.sigmoid)(self(X))

@@ -6,7 +6,6 @@ and what outputs mean is said by mlp.py and siamese.py.
 
 import sys
 from collections.abc import Sequence
-from math import sqrt
 from time import perf_counter
 from typing import Any
 
@@ -15,11 +14,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp import _arrays, _core, kernels
 from fastmlp._engine import Network
-from fastmlp._names import ACTIVATIONS, HE_INITIALISED, LOSSES, NO_DERIVATIVE, check_name, check_whole
+from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, check_name, check_number, check_whole
 from fastmlp.history import History, Progress
-from fastmlp.optimizers import SGD, Adam, engine_settings
+from fastmlp.initialization import INITS, draw_weights
+from fastmlp.losses import CLASSES, PROBABILITIES, Loss, loss_of
+from fastmlp.optimizers import Adam, Optimizer, engine_settings
 
-Optimizer = SGD | Adam
 Gradients = list[tuple[NDArray[Any], NDArray[Any] | None]]
 
 
@@ -30,6 +30,16 @@ def per_layer(activation: object, layers: int, which: str) -> tuple[str, ...]:
     if not isinstance(activation, Sequence) or len(activation) != layers:
         raise ValueError(f"activation is {activation!r}; it must be one name, or one per {which} layer ({layers} here)")
     return tuple(check_name(name, ACTIVATIONS, "activation") for name in activation)
+
+
+def per_hidden_layer(dropout: object, layers: int) -> tuple[float, ...]:
+    """One chance for each of so many hidden layers, from one for all or one for each."""
+    given = dropout if isinstance(dropout, Sequence) and not isinstance(dropout, str) else [dropout] * layers
+    if len(given) != layers:
+        raise ValueError(f"dropout is {dropout!r}; it must be one number, or one per hidden layer ({layers} here)")
+    for chance in given:
+        check_number("dropout", chance, 0.0, 1.0, "at least 0 and less than 1")
+    return tuple(float(chance) for chance in given)
 
 
 def check_sizes(sizes: Sequence[int], what: str) -> tuple[int, ...]:
@@ -49,40 +59,39 @@ class BaseMLP(Network):
         self,
         sizes: tuple[int, ...],
         activations: tuple[str, ...],
-        loss: str,
+        loss: str | Loss,
         output_activation: str,
         bias: bool,
         dtype: DTypeLike,
         seed: int,
+        dropout: float | Sequence[float] = 0.0,
+        init: str = "auto",
         siamese: bool = False,
     ) -> None:
         check_name(output_activation, ACTIVATIONS, "output_activation")
-        check_name(loss, LOSSES, "loss")
-        if loss == "softmax_cross_entropy" and sizes[-1] == 1:
+        check_name(init, INITS, "init")
+        objective = loss_of(loss)
+        if objective.name in CLASSES and sizes[-1] == 1:
             raise ValueError("a softmax over one output is always 1: give two outputs, or loss='binary_cross_entropy'")
         seed = check_whole(seed, "seed", 0, 2**64 - 1)
         dtype = _arrays.float_dtype(dtype)
         names = (*activations, output_activation)
-        layers = list(zip(sizes[:-1], sizes[1:], names, strict=True))
-        n_bytes = sum((i + 1) * (o + 64) for i, o, _ in layers) * dtype.itemsize
+        chances = per_hidden_layer(dropout, len(sizes) - 2)
+        layers = list(zip(sizes[:-1], sizes[1:], names, (*chances, 0.0), strict=True))
+        n_bytes = sum((i + 1) * (o + 64) for i, o, *_ in layers) * dtype.itemsize
         if n_bytes > sys.maxsize // 8:
             raise ValueError(f"sizes is {list(sizes)}: its weights alone would take {n_bytes:.1e} bytes")
-        super().__init__(layers, loss, bool(bias), siamese, dtype)
+        super().__init__(layers, objective, bool(bias), siamese, dtype, seed)
         self.sizes, self.activations, self.output_activation = sizes, activations, output_activation
-        self.loss, self.bias, self.seed = loss, bool(bias), seed
+        self.loss, self.objective, self.bias, self.seed = objective.name, objective, bool(bias), seed
+        self.dropout, self.init = chances, init
         self.metadata: dict[str, Any] = {}
         views = self._views(self.params)
         self.weights: tuple[NDArray[Any], ...] = tuple(W for W, _ in views)
         self.biases: tuple[NDArray[Any] | None, ...] = tuple(b for _, b in views)
         self._gradient_views: Gradients = self._views(self.grads)
-        self._draw_weights(names)
-
-    def _draw_weights(self, names: Sequence[str]) -> None:
-        """He uniform for the rectifiers (He et al. 2015), Glorot uniform otherwise (Glorot & Bengio 2010); biases 0."""
-        for i, (W, name) in enumerate(zip(self.weights, names, strict=True)):
-            fan_out, fan_in = W.shape
-            limit = sqrt(6 / fan_in) if name in HE_INITIALISED else sqrt(6 / (fan_in + fan_out))
-            W[:] = _core.uniform(W.size, limit, self.seed, i).reshape(W.shape)
+        for layer, (W, name) in enumerate(zip(self.weights, names, strict=True)):
+            draw_weights(W, init, name, seed, layer)
 
     @property
     def n_params(self) -> int:
@@ -90,9 +99,12 @@ class BaseMLP(Network):
         return sum(W.size for W in self.weights) + sum(b.size for b in self.biases if b is not None)
 
     def __repr__(self) -> str:
+        loss = self.loss if self.objective == loss_of(self.loss) else self.objective
+        rest = f", dropout={list(self.dropout)}" if any(self.dropout) else ""
+        rest += f", init={self.init!r}" if self.init != "auto" else ""
         return (
-            f"{type(self).__name__}({list(self.sizes)}, activation={list(self.activations)}, loss={self.loss!r}, "
-            f"output_activation={self.output_activation!r}, bias={self.bias}, dtype='{self.dtype}', seed={self.seed})"
+            f"{type(self).__name__}({list(self.sizes)}, activation={list(self.activations)}, loss={loss!r}, "
+            f"output_activation={self.output_activation!r}, bias={self.bias}, dtype='{self.dtype}', seed={self.seed}{rest})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -114,7 +126,7 @@ class BaseMLP(Network):
 
     def _targets(self, y: ArrayLike, X: tuple[NDArray[Any], ...], one_row: bool, name: str = "y") -> NDArray[Any]:
         """y checked against the loss and the rows of X."""
-        if self.loss == "softmax_cross_entropy":
+        if self.loss in CLASSES:
             result: NDArray[Any] = _arrays.classes(y, self.sizes[-1], name)
         else:
             result = _arrays.targets(y, self.sizes[-1], self.dtype, one_row, name)
@@ -138,9 +150,16 @@ class BaseMLP(Network):
         targets = self._targets(y, inputs, one_row)
         if not len(targets):
             raise ValueError(f"X has shape {inputs[0].shape}; training needs at least one row")
-        if self.loss == "binary_cross_entropy":
-            _arrays.probabilities(targets)
+        self._refuse_out_of_range(targets)
         return inputs, targets
+
+    def _refuse_out_of_range(self, targets: NDArray[Any], name: str = "y") -> None:
+        if self.loss == "binary_cross_entropy":
+            _arrays.in_range(targets, (targets >= 0) & (targets <= 1), "numbers from 0 to 1", self.loss, name)
+        elif self.loss == "binary_focal":
+            _arrays.in_range(targets, (targets == 0) | (targets == 1), "0 or 1", self.loss, name)
+        elif self.loss == "poisson":
+            _arrays.in_range(targets, targets >= 0, "numbers of at least 0", self.loss, name)
 
     def _validation_data(self, data: tuple[Any, ArrayLike]) -> tuple[tuple[NDArray[Any], ...], NDArray[Any]]:
         if not isinstance(data, tuple | list) or len(data) != 2:
@@ -150,8 +169,7 @@ class BaseMLP(Network):
         if not len(targets):
             raise ValueError(f"validation_data[0] has shape {inputs[0].shape}; it must have at least one row")
         self._refuse_not_finite(inputs, targets, "validation_data[0]", "validation_data[1]")
-        if self.loss == "binary_cross_entropy":
-            _arrays.probabilities(targets, "validation_data[1]")
+        self._refuse_out_of_range(targets, "validation_data[1]")
         return inputs, targets
 
     def _refuse_not_finite(
@@ -311,7 +329,7 @@ class BaseMLP(Network):
     def _epoch_line(self, epoch: int, epochs: int, history: History) -> str:
         line = f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}  loss {history.loss[-1]:.4f}"
         if history.val_loss:
-            metric = "R2" if self.loss == "squared_error" else "accuracy"
+            metric = "accuracy" if self.loss in (*CLASSES, *PROBABILITIES) else "R2"
             line += f"  val_loss {history.val_loss[-1]:.4f}  val_{metric} {history.val_metric[-1]:.4f}"
         return line + f"  {1e3 * history.seconds[-1]:.3g} ms"
 
@@ -319,13 +337,13 @@ class BaseMLP(Network):
         """Mean loss, and accuracy or R², over checked rows. Sums run in order: cumsum never reassociates."""
         z = np.empty((len(y), self.sizes[-1]), self.dtype)
         self._forward(X, z, threads)
-        losses, _ = getattr(kernels, self.loss)(z, y)
+        losses, _ = getattr(kernels, self.loss)(z, y, **vars(self.objective))
         loss = float(np.cumsum(losses, dtype="f8")[-1]) / len(y)
-        if self.loss == "softmax_cross_entropy":
+        if self.loss in CLASSES:
             return loss, float(np.mean(z.argmax(1) == y))
-        if self.loss == "binary_cross_entropy":
+        if self.loss in PROBABILITIES:
             return loss, float(np.mean((z > 0) == (y > 0.5)))
-        return loss, r2(y, z)
+        return loss, r2(y, kernels.exp(z) if self.loss == "poisson" else z)
 
     def train_step(self, X: Any, y: ArrayLike, optimizer: Optimizer) -> float:
         """One step on all rows of X at once.

@@ -1,27 +1,56 @@
-"""Optimizers: immutable settings. Their state lives with the network, their arithmetic in csrc/optimizer.inl.h."""
+"""Optimizers: immutable settings. Their state lives with the network, their arithmetic in csrc/optimizer.inl.h.
+
+A learning rate is a number or a schedule, that is, whatever has a method `rates`; schedules.py has those that come along.
+"""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-
-def _check(name: str, value: object, low: float, high: float, what: str) -> None:
-    try:
-        good = not isinstance(value, bool | str) and low <= float(value) < high  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        good = False
-    if not good:
-        raise ValueError(f"{name} is {value!r}; it must be {what}")
-
+from fastmlp._names import check_number
 
 _POSITIVE = (5e-324, float("inf"), "a positive finite number")
 _NOT_NEGATIVE = (0.0, float("inf"), "a finite number of at least 0")
 _FRACTION = (0.0, 1.0, "a number of at least 0 and less than 1")
 
 
-@dataclass(frozen=True)
-class SGD:
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """What all optimizers share.
+
+    Parameters
+    ----------
+    clip_norm : float, optional
+        A gradient whose Euclidean norm, over all parameters, is larger is scaled down to it (Pascanu et al. 2013).
+    ema : float, optional
+        The decay, in [0, 1), of a moving average of the parameters, ``average <- ema average + (1 - ema) W`` after each
+        step, with which `fit` evaluates and which it leaves as the parameters in the end (Polyak & Juditsky 1992).
+    """
+
+    clip_norm: float | None = None
+    ema: float | None = None
+
+    slots: ClassVar[int]  # arrays of state, each like the parameters
+    rule: ClassVar[str]  # of csrc/fastmlp.h's fm_rule
+
+    def __repr__(self) -> str:
+        own = {name: value for name, value in vars(self).items() if name not in ("clip_norm", "ema") or value is not None}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in own.items())})"
+
+    def _check(self, **ranges: tuple[float, float, str]) -> None:
+        if not hasattr(self.learning_rate, "rates"):  # type: ignore[attr-defined]
+            check_number("learning_rate", self.learning_rate, *_POSITIVE)  # type: ignore[attr-defined]
+        for name, allowed in ranges.items():
+            check_number(name, getattr(self, name), *allowed)
+        if self.clip_norm is not None:
+            check_number("clip_norm", self.clip_norm, *_POSITIVE)
+        if self.ema is not None:
+            check_number("ema", self.ema, *_FRACTION)
+
+
+@dataclass(frozen=True, repr=False)
+class SGD(Optimizer):
     """Stochastic gradient descent, with momentum and Nesterov's variant of it.
 
     ``g <- g + weight_decay W``, ``v <- momentum v - learning_rate g``, then ``W <- W + v``, or with Nesterov momentum
@@ -29,11 +58,13 @@ class SGD:
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or schedule, default 0.01
     momentum : float, default 0
         In [0, 1).
     nesterov : bool, default False
     weight_decay : float, default 0
+    clip_norm, ema : float, optional
+        A bound on the gradient's norm, and the decay of an average of the parameters: see `Optimizer`.
 
     Raises
     ------
@@ -47,23 +78,22 @@ class SGD:
     SGD(learning_rate=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
     """
 
-    learning_rate: float = 0.01
+    learning_rate: Any = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
 
-    slots: ClassVar[int] = 1  # arrays of state, each like the parameters
+    slots: ClassVar[int] = 1
+    rule: ClassVar[str] = "sgd"
 
     def __post_init__(self) -> None:
-        _check("learning_rate", self.learning_rate, *_POSITIVE)
-        _check("momentum", self.momentum, *_FRACTION)
+        self._check(momentum=_FRACTION, weight_decay=_NOT_NEGATIVE)
         if not isinstance(self.nesterov, bool):
             raise ValueError(f"nesterov is {self.nesterov!r}; it must be True or False")
-        _check("weight_decay", self.weight_decay, *_NOT_NEGATIVE)
 
 
-@dataclass(frozen=True)
-class Adam:
+@dataclass(frozen=True, repr=False)
+class Adam(Optimizer):
     """Adam, in the form of Algorithm 1's efficient variant (Kingma & Ba 2015), with weight decay as an L2 penalty.
 
     ``g <- g + weight_decay W``, ``m <- beta1 m + (1 - beta1) g``, ``v <- beta2 v + (1 - beta2) g^2``, then with
@@ -72,13 +102,15 @@ class Adam:
 
     Parameters
     ----------
-    learning_rate : float, default 1e-3
+    learning_rate : float or schedule, default 1e-3
     beta1 : float, default 0.9
         In [0, 1), as is beta2.
     beta2 : float, default 0.999
     epsilon : float, default 1e-8
         Positive.
     weight_decay : float, default 0
+    clip_norm, ema : float, optional
+        A bound on the gradient's norm, and the decay of an average of the parameters: see `Optimizer`.
 
     Raises
     ------
@@ -92,29 +124,27 @@ class Adam:
     0.999
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: Any = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
 
     slots: ClassVar[int] = 2
+    rule: ClassVar[str] = "adam"
+    bias_corrected_epsilon: ClassVar[bool] = True  # else epsilon_t = epsilon, as scikit-learn has it
 
     def __post_init__(self) -> None:
-        _check("learning_rate", self.learning_rate, *_POSITIVE)
-        _check("beta1", self.beta1, *_FRACTION)
-        _check("beta2", self.beta2, *_FRACTION)
-        _check("epsilon", self.epsilon, *_POSITIVE)
-        _check("weight_decay", self.weight_decay, *_NOT_NEGATIVE)
+        self._check(beta1=_FRACTION, beta2=_FRACTION, epsilon=_POSITIVE, weight_decay=_NOT_NEGATIVE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay: ``W <- W - learning_rate weight_decay W`` besides (Loshchilov & Hutter 2019).
 
     Parameters
     ----------
-    learning_rate, beta1, beta2, epsilon : float
+    learning_rate, beta1, beta2, epsilon, clip_norm, ema
         As for `Adam`.
     weight_decay : float, default 0.01
         Not part of the gradient, and not for biases.
@@ -129,15 +159,110 @@ class AdamW(Adam):
     weight_decay: float = 0.01
 
 
-def engine_settings(optimizer: SGD | Adam, dtype: np.dtype[Any]) -> dict[str, float]:
+@dataclass(frozen=True, repr=False)
+class RMSprop(Optimizer):
+    """Steps divided by a running root mean square of the gradient (Tieleman & Hinton 2012), with momentum.
+
+    ``g <- g + weight_decay W``, ``v <- rho v + (1 - rho) g^2``, ``m <- momentum m + g / (sqrt(v) + epsilon)``, then
+    ``W <- W - learning_rate m``. Biases are not decayed.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule, default 1e-3
+    rho : float, default 0.9
+        In [0, 1), as is momentum.
+    momentum : float, default 0
+    epsilon : float, default 1e-8
+        Positive.
+    weight_decay : float, default 0
+    clip_norm, ema : float, optional
+        A bound on the gradient's norm, and the decay of an average of the parameters: see `Optimizer`.
+
+    Raises
+    ------
+    ValueError
+        For a value outside its range.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> fastmlp.RMSprop(momentum=0.9).rho
+    0.9
+    """
+
+    learning_rate: Any = 1e-3
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+    slots: ClassVar[int] = 2
+    rule: ClassVar[str] = "rmsprop"
+
+    def __post_init__(self) -> None:
+        self._check(rho=_FRACTION, momentum=_FRACTION, epsilon=_POSITIVE, weight_decay=_NOT_NEGATIVE)
+
+
+@dataclass(frozen=True, repr=False)
+class Lion(Optimizer):
+    """Steps of one size, in the direction of the sign of an interpolated momentum (Chen et al. 2023).
+
+    ``W <- W - learning_rate (sign(beta1 m + (1 - beta1) g) + weight_decay W)``, ``m <- beta2 m + (1 - beta2) g``.
+    Biases are not decayed. Wants a learning rate some three to ten times smaller than Adam's.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule, default 1e-4
+    beta1 : float, default 0.9
+        In [0, 1), as is beta2.
+    beta2 : float, default 0.99
+    weight_decay : float, default 0
+        Decoupled, as in `AdamW`.
+    clip_norm, ema : float, optional
+        A bound on the gradient's norm, and the decay of an average of the parameters: see `Optimizer`.
+
+    Raises
+    ------
+    ValueError
+        For a value outside its range.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> fastmlp.Lion(3e-4).beta2
+    0.99
+    """
+
+    learning_rate: Any = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+
+    slots: ClassVar[int] = 1
+    rule: ClassVar[str] = "lion"
+
+    def __post_init__(self) -> None:
+        self._check(beta1=_FRACTION, beta2=_FRACTION, weight_decay=_NOT_NEGATIVE)
+
+
+RULES = ("sgd", "adam", "rmsprop", "lion")  # in the order of fm_rule
+_SETTINGS = ("learning_rate", "weight_decay", "decoupled_decay", "momentum", "nesterov", "beta1", "beta2", "epsilon")
+
+
+def engine_settings(optimizer: Any, dtype: np.dtype[Any]) -> dict[str, float]:
     """The fields of C's fm_optimizer that are settings, finite in dtype; those that a class has not are 0."""
-    if not isinstance(optimizer, SGD | Adam):
-        raise TypeError(f"optimizer is {optimizer!r}; it must be an SGD, Adam or AdamW object")
-    names = ("learning_rate", "weight_decay", "decoupled_decay", "momentum", "nesterov", "beta1", "beta2", "epsilon")
-    settings = {name: float(getattr(optimizer, name, 0)) for name in names}
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer is {optimizer!r}; it must be an SGD, Adam, AdamW, RMSprop or Lion object")
+    values = {**vars(optimizer), "beta2": getattr(optimizer, "rho", getattr(optimizer, "beta2", 0))}
+    if hasattr(optimizer.learning_rate, "rates"):  # type: ignore[attr-defined]
+        values["learning_rate"] = 0
+    settings = {name: float(values.get(name, 0)) for name in _SETTINGS}
     for name, value in settings.items():
         if value > np.finfo(dtype).max:
             raise ValueError(f"{name} of the optimizer is {value}, which overflows the network's {dtype}")
-    if isinstance(optimizer, AdamW):
+    if isinstance(optimizer, AdamW | Lion):
         settings["decoupled_decay"], settings["weight_decay"] = settings["weight_decay"], 0.0
+    settings["rule"] = RULES.index(optimizer.rule)
+    settings["plain_epsilon"] = not getattr(optimizer, "bias_corrected_epsilon", True)
+    settings["clip_norm"] = optimizer.clip_norm or 0.0
     return settings

@@ -127,7 +127,12 @@ def heaviside(z: ArrayLike) -> Array:
     return _f64(_f64(z) >= 0)
 
 
-relu_derivative, softplus_derivative = relu_mask, sigmoid
+@_quiet
+def exp(z: ArrayLike) -> Array:
+    return _f64(np.exp(_f64(z)))
+
+
+relu_derivative, softplus_derivative, exp_derivative = relu_mask, sigmoid, exp
 
 # Products.
 
@@ -170,17 +175,27 @@ def log_softmax(z: ArrayLike) -> Array:
 
 
 @_quiet
-def softmax_cross_entropy(z: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
-    """-log softmax(z)[t] per row, and softmax(z) - onehot(t): (B, K), (B,) -> (B,), (B, K)."""
-    t = np.asarray(t)[..., None]
-    onehot = np.arange(np.shape(z)[-1]) == t
-    return -np.take_along_axis(log_softmax(z), t, axis=-1)[..., 0], softmax(z) - onehot
+def softmax_cross_entropy(z: ArrayLike, t: ArrayLike, label_smoothing: float = 0.0) -> tuple[Array, Array]:
+    """-sum of w log softmax(z), w = onehot(t) smoothed, and softmax(z) - w: (B, K), (B,) -> (B,), (B, K)."""
+    K = np.shape(z)[-1]
+    w = (1 - label_smoothing) * (np.arange(K) == np.asarray(t)[..., None]) + label_smoothing / K
+    return -np.where(w > 0, w * log_softmax(z), 0).sum(axis=-1), softmax(z) - w
 
 
 @_quiet
-def binary_cross_entropy(z: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    """-[y log s + (1 - y) log(1 - s)] with s = sigmoid(z), summed over a row's outputs, and s - y."""
-    z, y = _f64(z), _f64(y)
+def focal(z: ArrayLike, t: ArrayLike, gamma: float = 2.0) -> tuple[Array, Array]:
+    """-(1 - p)^gamma log p with p = softmax(z)[t], and its derivative by z: (B, K), (B,) -> (B,), (B, K)."""
+    t = np.asarray(t)[..., None]
+    p, log_p = np.take_along_axis(softmax(z), t, axis=-1), np.take_along_axis(log_softmax(z), t, axis=-1)
+    by_p = gamma * (1 - p) ** (gamma - 1) * log_p - (1 - p) ** gamma / p
+    onehot = np.arange(np.shape(z)[-1]) == t
+    return -((1 - p) ** gamma * log_p)[..., 0], by_p * p * (onehot - softmax(z))
+
+
+@_quiet
+def binary_cross_entropy(z: ArrayLike, y: ArrayLike, label_smoothing: float = 0.0) -> tuple[Array, Array]:
+    """-[y log s + (1 - y) log(1 - s)] with s = sigmoid(z) and y smoothed, summed over a row's outputs, and s - y."""
+    z, y = _f64(z), (1 - label_smoothing) * _f64(y) + label_smoothing / 2
     return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum(axis=-1), sigmoid(z) - y
 
 
@@ -188,6 +203,42 @@ def squared_error(z: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     """||z - y||^2 / 2 per row, and z - y: (B, K), (B, K) -> (B,), (B, K)."""
     dz = _f64(z) - _f64(y)
     return (dz * dz).sum(axis=-1) / 2, dz
+
+
+@_quiet
+def binary_focal(z: ArrayLike, y: ArrayLike, gamma: float = 2.0) -> tuple[Array, Array]:
+    """-(1 - p)^gamma log p with p = sigmoid(+-z) for y = 1 or 0, summed over a row's outputs, and its derivative."""
+    sign = 2 * _f64(y) - 1
+    p = sigmoid(sign * _f64(z))
+    log_p = -softplus(-sign * _f64(z))
+    by_p = gamma * (1 - p) ** (gamma - 1) * log_p - (1 - p) ** gamma / p
+    return -((1 - p) ** gamma * log_p).sum(axis=-1), by_p * sign * p * (1 - p)
+
+
+def absolute_error(z: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    """The sum of abs(z - y) over a row, and sign(z - y)."""
+    d = _f64(z) - _f64(y)
+    return np.abs(d).sum(axis=-1), np.sign(d)
+
+
+def huber(z: ArrayLike, y: ArrayLike, delta: float = 1.0) -> tuple[Array, Array]:
+    """The sum of d^2 / 2, or delta (abs(d) - delta / 2) beyond delta, over a row, d = z - y; and d cut to +-delta."""
+    d = _f64(z) - _f64(y)
+    terms = np.where(np.abs(d) <= delta, d * d / 2, delta * (np.abs(d) - delta / 2))
+    return terms.sum(axis=-1), np.clip(d, -delta, delta)
+
+
+def quantile(z: ArrayLike, y: ArrayLike, q: float = 0.5) -> tuple[Array, Array]:
+    """The sum of max(q (y - z), (1 - q) (z - y)) over a row, and -q below y, 1 - q above, 0 at y."""
+    d = _f64(z) - _f64(y)
+    return np.maximum(-q * d, (1 - q) * d).sum(axis=-1), np.where(d > 0, 1 - q, np.where(d < 0, -q, 0.0))
+
+
+@_quiet
+def poisson(z: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    """The sum of y log(y / mu) - y + mu over a row, mu = exp(z), and mu - y."""
+    z, y = _f64(z), _f64(y)
+    return (np.where(y > 0, y * (np.log(np.where(y > 0, y, 1)) - z), 0) - y + np.exp(z)).sum(axis=-1), np.exp(z) - y
 
 
 # Networks: weights[l] (O, I), biases[l] (O,) or None, activations[l] the name of layer l's activation.

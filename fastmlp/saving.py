@@ -25,15 +25,15 @@ from fastmlp._files import FormatError, excess, json_of, replace
 from fastmlp.history import History, Progress
 from fastmlp.mlp import MLP
 from fastmlp.network import BaseMLP
-from fastmlp.optimizers import SGD, Adam, AdamW
+from fastmlp.optimizers import SGD, Adam, AdamW, Lion, Optimizer, RMSprop
 from fastmlp.siamese import SiameseMLP
 
 __all__ = ["FormatError", "load", "save"]
 
 FORMAT, VERSION = "fastmlp", 1
 KINDS: dict[str, type[MLP | SiameseMLP]] = {"MLP": MLP, "SiameseMLP": SiameseMLP}
-OPTIMIZERS: dict[str, type[SGD | Adam]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
-SLOTS: dict[type, tuple[str, ...]] = {type(None): (), SGD: ("velocity",), Adam: ("m", "v"), AdamW: ("m", "v")}
+OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Lion)}
+SLOTS = {"sgd": ("velocity",), "adam": ("m", "v"), "rmsprop": ("m", "v"), "lion": ("m",)}
 _HEADER: dict[str, Any] = dict.fromkeys(("format", "kind", "output_activation", "loss", "dtype"), str)
 _HEADER |= {"version": int, "sizes": list, "activations": list, "bias": bool, "seed": int, "epochs_done": int}
 _HEADER |= {"optimizer": (dict, type(None)), "metadata": dict, "training": (dict, type(None))}
@@ -186,16 +186,26 @@ def _header_of(net: BaseMLP, state: dict[str, Any], progress: Progress | None) -
     }
 
 
-def _optimizer_header(optimizer: SGD | Adam, state: dict[str, Any]) -> dict[str, Any]:
+def _slots(optimizer: Optimizer | None) -> tuple[str, ...]:
+    """The names of an optimizer's buffers."""
+    if optimizer is None:
+        return ()
+    return SLOTS[optimizer.rule] + (() if optimizer.ema is None else ("average",))
+
+
+def _optimizer_header(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     kind = type(optimizer).__name__
     if OPTIMIZERS.get(kind) is not type(optimizer):
         raise ValueError(f"the network's optimizer is a {kind}; only {', '.join(OPTIMIZERS)} can be saved")
-    settings = {name: kind_of(getattr(optimizer, name)) for name, kind_of in _settings(type(optimizer)).items()}
+    given = {name: value for name, value in vars(optimizer).items() if value is not None}
+    settings = {name: kind_of(given[name]) for name, kind_of in _settings(type(optimizer), given).items()}
     return {"kind": kind, "settings": settings, "steps": state["steps"], "beta_powers": list(state["beta_powers"])}
 
 
-def _settings(optimizer_class: type[SGD | Adam]) -> dict[str, Any]:
-    return {field.name: field.type for field in dataclasses.fields(optimizer_class)}
+def _settings(optimizer_class: type[Optimizer], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The types of an optimizer's settings; those that are None by default only where they are given."""
+    fields = [field for field in dataclasses.fields(optimizer_class) if field.default is not None or field.name in given]
+    return {field.name: bool if field.type is bool else float for field in fields}
 
 
 def _json_of(header: dict[str, Any]) -> bytes:
@@ -245,7 +255,7 @@ def _optimizer_of(found: dict[str, Any] | None) -> dict[str, Any]:
     powers, kind = found["beta_powers"], OPTIMIZERS.get(found["kind"])
     if kind is None:
         raise FormatError(f"optimizer {found['kind'][:80]!r}; wanted one of {', '.join(OPTIMIZERS)}")
-    _check_fields("its optimizer's settings", found["settings"], _settings(kind))
+    _check_fields("its optimizer's settings", found["settings"], _settings(kind, found["settings"]))
     if len(powers) != 2 or not all(type(power) is float and 0 <= power <= 1 for power in powers):
         raise FormatError(f"its optimizer: beta_powers are {str(powers)[:80]}; wanted two numbers from 0 to 1")
     try:
@@ -282,7 +292,7 @@ def _arrays_of(net: BaseMLP, progress: Progress | None) -> Iterator[tuple[str, N
 
 def _tensors(net: BaseMLP, state: dict[str, Any]) -> Iterator[tuple[str, NDArray[Any]]]:
     """(name, view) of all that is stored."""
-    names = SLOTS[type(state["optimizer"])]
+    names = _slots(state["optimizer"])
     slots = zip([f"optimizer.{name}." for name in names], state["slots"], strict=True)
     for prefix, flat in [("", net.params), *slots]:
         for layer, (W, b) in enumerate(net._views(flat)):
@@ -325,7 +335,7 @@ def _read(archive: Any) -> tuple[MLP | SiameseMLP, Progress | None]:
     _check_header(header)
     state = _optimizer_of(header["optimizer"])
     progress = _progress_of(header["training"], header["epochs_done"])
-    n_slots = len(SLOTS[type(state["optimizer"])])
+    n_slots = len(_slots(state["optimizer"]))
     net = _network_of(header, n_slots, archive)
     state["slots"] = [np.zeros_like(net.params) for _ in range(n_slots)]
     for name, view in _tensors(net, state):

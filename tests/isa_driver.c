@@ -137,7 +137,7 @@ static void losses(const fm_ops *ops, int d)
         }
         for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_CROSS_ENTROPY; ++kind) {
             poison(y, B, d), poison(y2, B * K, d);
-            ops->loss(kind, y, y2, x, kind == FM_SOFTMAX_CROSS_ENTROPY ? (void *)t : w, B, K);
+            ops->loss(kind, 0, y, y2, x, kind == FM_SOFTMAX_CROSS_ENTROPY ? (void *)t : w, B, K);
             tell("loss", kind, K, d, y, B);
             tell("loss dz", kind, K, d, y2, B * K);
         }
@@ -273,7 +273,7 @@ static void guarded_rows(const fm_ops *ops, int d)
             for (int kind = FM_LOGSUMEXP; kind <= FM_LOG_SOFTMAX; ++kind)
                 ops->row_reduction(kind, kind == FM_LOGSUMEXP ? loss : dz, rows, B, n);
             for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_CROSS_ENTROPY; ++kind)
-                ops->loss(kind, loss, dz, rows, kind == FM_SOFTMAX_CROSS_ENTROPY ? classes(6, B, n) : y, B, n);
+                ops->loss(kind, 0, loss, dz, rows, kind == FM_SOFTMAX_CROSS_ENTROPY ? classes(6, B, n) : y, B, n);
         }
         ops->uniform(flush(6, n, 1), n, 1, 5, 0);
         ops->permutation(flush(6, n, 0), (uint32_t)n, 5, 0);
