@@ -311,3 +311,30 @@ def adam_step(W: Array, dW: Array, m: Array, v: Array, step: int, **settings: An
     m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
     move = rate * m_hat / (np.sqrt(v_hat) + settings["epsilon"])
     return W - move - rate * settings.get("decoupled", 0.0) * W, m, v
+
+
+def rmsprop_step(
+    W: Array,
+    dW: Array,
+    m: Array,
+    v: Array,
+    *,
+    learning_rate: float,
+    rho: float,
+    momentum: float,
+    epsilon: float,
+    weight_decay: float,
+) -> tuple[Array, Array, Array]:
+    """(W, m, v) after a step divided by the root of a running mean of squares (Tieleman & Hinton 2012)."""
+    dW = dW + weight_decay * W
+    v = rho * v + (1 - rho) * dW * dW
+    m = momentum * m + dW / (np.sqrt(v) + epsilon)
+    return W - learning_rate * m, m, v
+
+
+def lion_step(
+    W: Array, dW: Array, m: Array, *, learning_rate: float, beta1: float, beta2: float, weight_decay: float
+) -> tuple[Array, Array]:
+    """(W, m) after a step by the sign of an interpolated momentum (Chen et al. 2023)."""
+    move = np.sign(beta1 * m + (1 - beta1) * dW) + weight_decay * W
+    return W - learning_rate * move, beta2 * m + (1 - beta2) * dW

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-ACTIVATIONS = (  # in the order of the C enum; the last two have no derivative
+ACTIVATIONS = (  # in the order of the C enum; impulse and heaviside have no derivative
     "identity",
     "relu",
     "leaky_relu",
@@ -20,9 +20,22 @@ ACTIVATIONS = (  # in the order of the C enum; the last two have no derivative
     "sigmoid",
     "impulse",
     "heaviside",
+    "exp",
 )
-DIFFERENTIABLE = ACTIVATIONS[:9]
-LOSSES = ("squared_error", "softmax_cross_entropy", "binary_cross_entropy")
+DIFFERENTIABLE = ACTIVATIONS[:9]  # and exp, which explodes in a hidden layer
+LOSSES = (  # in the order of the C enum
+    "squared_error",
+    "softmax_cross_entropy",
+    "binary_cross_entropy",
+    "absolute_error",
+    "huber",
+    "quantile",
+    "poisson",
+    "focal",
+    "binary_focal",
+)
+OF_CLASSES = ("softmax_cross_entropy", "focal")
+KINKED = ("absolute_error", "quantile")
 SIZES = (1, 3, 7, 15, 16, 17, 31, 33, 63, 65, 97)
 
 
@@ -86,9 +99,11 @@ def product_bound(A, B, bias=None):
 
 def targets(rng, loss, rows, outputs, dtype=np.float64):
     """Targets that suit a loss, as every one of them wants them."""
-    if loss == "softmax_cross_entropy":
+    if loss in OF_CLASSES:
         return rng.integers(0, outputs, rows)
-    if loss == "binary_cross_entropy":
+    if loss == "poisson":
+        return rng.poisson(2, (rows, outputs)).astype(dtype)
+    if loss in ("binary_cross_entropy", "binary_focal"):
         return rng.integers(0, 2, (rows, outputs)).astype(dtype)
     return rng.normal(size=(rows, outputs)).astype(dtype)
 

@@ -20,10 +20,11 @@ EXACT = {
     "silu": (lambda z: z / (1 + mpmath.exp(-z)), lambda z: (1 + mpmath.exp(-z) * (1 + z)) / (1 + mpmath.exp(-z)) ** 2),
     "softplus": (lambda z: mpmath.log1p(mpmath.exp(z)), lambda z: 1 / (1 + mpmath.exp(-z))),
     "tanh": (mpmath.tanh, lambda z: mpmath.sech(z) ** 2),
+    "exp": (mpmath.exp, mpmath.exp),
     "sigmoid": (lambda z: 1 / (1 + mpmath.exp(-z)), lambda z: mpmath.exp(-z) / (1 + mpmath.exp(-z)) ** 2),
 }
 EXACT_NAMES = ("identity", "relu")
-ULPS = {"leaky_relu": 1.51, "tanh": 2, "sigmoid": 4, "softplus": 4, "silu": 4, "elu": 4}
+ULPS = {"leaky_relu": 1.51, "exp": 1, "tanh": 2, "sigmoid": 4, "softplus": 4, "silu": 4, "elu": 4}
 # leaky_relu: 0.01 is rounded by half a unit, at most one unit of a product in a lower binade, and the product by half
 
 
@@ -63,7 +64,7 @@ def exact(function, z):
     return high, low
 
 
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@pytest.mark.parametrize("name", [*DIFFERENTIABLE, "exp"])
 def test_values_are_within_their_units_of_the_last_place(dtype, name):
     z = sample(dtype, 1500)
     high, low = exact(EXACT[name][0], z)
@@ -72,6 +73,9 @@ def test_values_are_within_their_units_of_the_last_place(dtype, name):
     if name in EXACT_NAMES:
         assert np.array_equal(found, high)
         return
+    largest = np.finfo(dtype).max
+    assert np.all(found[high > largest] == np.inf)
+    found, z, high, low = (a[high <= largest] for a in (found, z, high, low))
     error = np.abs((found.astype(np.float64) - high) - low)
     if name == "gelu":
         assert np.all(error <= 2 * oracle.ulp(z, dtype))
@@ -82,12 +86,15 @@ def test_values_are_within_their_units_of_the_last_place(dtype, name):
     assert np.all((found[~normal] == 0) | (error[~normal] <= ULPS[name] * oracle.ulp(high[~normal], dtype)))
 
 
-@pytest.mark.parametrize("name", [n for n in DIFFERENTIABLE if n not in EXACT_NAMES])
+@pytest.mark.parametrize("name", [n for n in (*DIFFERENTIABLE, "exp") if n not in EXACT_NAMES])
 def test_float32_values_over_a_denser_sample(name):
     # the reference errs by some 2^-50, nothing beside float32's 2^-24
     z = sample(np.float32, 60_000)
     wanted = getattr(reference, name)(z)
-    error = np.abs(getattr(kernels, name)(z) - wanted)
+    found, largest = getattr(kernels, name)(z), np.finfo(np.float32).max
+    assert np.all(found[wanted > largest] == np.inf)
+    z, found, wanted = (a[wanted <= largest] for a in (z, found, wanted))
+    error = np.abs(found - wanted)
     normal = np.abs(wanted) >= np.finfo(np.float32).tiny
     bound = 2 * oracle.ulp(z, np.float32) if name == "gelu" else (ULPS[name] + 1e-5) * oracle.ulp(wanted, np.float32)
     assert np.all(error[normal] <= bound[normal])
@@ -146,7 +153,7 @@ def test_relu_keeps_nan_and_knows_one_zero(dtype, size):
         assert not np.signbit(np.delete(h, position)).any()
 
 
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@pytest.mark.parametrize("name", [*DIFFERENTIABLE, "exp"])
 def test_nan_stays_nan_alone(dtype, size, name):
     z = np.linspace(-2, 2, size).astype(dtype)
     clean = getattr(kernels, name)(z)
@@ -167,11 +174,17 @@ def test_limits_at_infinity(dtype):
         "softplus": (0, np.inf),
         "tanh": (-1, 1),
         "sigmoid": (0, 1),
+        "exp": (0, np.inf),
     }
     for name, wanted in limits.items():
         assert tuple(getattr(kernels, name)(np.array([-np.inf, np.inf], dtype))) == wanted, name
     assert kernels.gelu(np.array([np.inf], dtype)) == np.inf
     assert kernels.silu(np.array([np.inf], dtype)) == np.inf
+
+
+def test_exp_is_its_own_derivative(dtype):
+    z = sample(dtype, 1000)
+    assert oracle.same(kernels.exp_derivative(z), kernels.exp(z))
 
 
 def test_symmetries_and_signs(dtype):

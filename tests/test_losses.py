@@ -1,4 +1,4 @@
-"""Log-sum-exp, softmax and the three losses: values, gradients, exact sums, action masks and what is not finite."""
+"""Log-sum-exp, softmax and the losses: values, gradients, exact sums, action masks and what is not finite."""
 
 import math
 
@@ -133,6 +133,65 @@ def test_values_equal_the_reference(rng, dtype, K):
         positive = np.abs(z) * (1 + np.abs(y)) + 1 if name == "binary_cross_entropy" else (z - y) ** 2 / 2
         assert np.all(np.abs(loss - wanted) <= terms * positive.sum(axis=1, dtype=np.float64))
         assert np.all(np.abs(dz - wanted_dz) <= 4 * u * (1 + np.abs(wanted_dz)))
+
+
+SHAPED = [
+    ("softmax_cross_entropy", {"label_smoothing": 0.1}),
+    ("binary_cross_entropy", {"label_smoothing": 0.3}),
+    ("focal", {"gamma": 2.0}),
+    ("focal", {"gamma": 0.5}),
+    ("focal", {"gamma": 0.0}),
+    ("binary_focal", {"gamma": 2.0}),
+    ("binary_focal", {"gamma": 1.0}),
+    ("absolute_error", {}),
+    ("huber", {"delta": 0.7}),
+    ("quantile", {"q": 0.9}),
+    ("poisson", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), SHAPED, ids=str)
+@pytest.mark.parametrize("K", CLASSES)
+def test_every_loss_is_its_formula(rng, dtype, name, settings, K):
+    z = (3 * rng.normal(size=(23, K))).astype(dtype)
+    y = oracle.targets(rng, name, 23, K, dtype)
+    loss, dz = getattr(kernels, name)(z, y, **settings)
+    wanted_loss, wanted_dz = getattr(reference, name)(z, y, **settings)
+    # a term takes some ten operations that err by 4 ulp at most, of values up to 3 |z|^2, e^|z| or y log y; K of them add up
+    eps = np.finfo(dtype).eps
+    terms = np.abs(z.astype(np.float64)).max(axis=1) ** 2 + 10 + (np.exp(z.max(axis=1)) if name == "poisson" else 0)
+    assert np.all(np.abs(loss - wanted_loss) <= 16 * eps * K * terms)
+    assert np.all(np.abs(dz - wanted_dz) <= 64 * eps * (1 + np.abs(wanted_dz)))
+
+
+@pytest.mark.parametrize(("name", "settings"), SHAPED, ids=str)
+def test_every_loss_of_a_row_is_that_of_the_row_in_a_batch(rng, dtype, name, settings):
+    for K in (2, 7, 16, 17, 33):
+        z = (3 * rng.normal(size=(21, K))).astype(dtype)
+        y = oracle.targets(rng, name, 21, K, dtype)
+        loss, dz = getattr(kernels, name)(z, y, **settings)
+        for i in range(21):
+            one_loss, one_dz = getattr(kernels, name)(z[i], y[i], **settings)
+            assert oracle.same(one_loss, loss[i])
+            assert oracle.same(one_dz, dz[i])
+
+
+def test_a_quantile_is_where_its_loss_is_least(rng):
+    y = rng.exponential(size=4001)
+    for q in (0.1, 0.5, 0.9):
+        below, above = (kernels.quantile(np.full(4001, np.quantile(y, p)), y, q=q)[0].sum() for p in (q - 0.02, q + 0.02))
+        least = kernels.quantile(np.full(4001, np.quantile(y, q)), y, q=q)[0].sum()
+        assert least < min(below, above)
+
+
+def test_a_focal_loss_forgets_what_is_sure():
+    for gamma in (0.0, 0.5, 2.0):
+        loss, dz = kernels.focal([[40.0, 0.0], [2000.0, 0.0]], [0, 0], gamma=gamma)
+        assert np.all((loss >= 0) & (loss < 1e-8))
+        assert np.all(np.abs(dz) < 1e-8)
+    loss, dz = kernels.focal([[0.0, 2000.0]], [0])
+    assert loss == 2000
+    assert dz.tolist() == [[-1, 1]]
 
 
 def test_binary_cross_entropy_is_that_of_the_logits(dtype):

@@ -1,4 +1,4 @@
-"""SGD, Adam and AdamW: the written formulas step by step, what they leave alone, and whose state goes on."""
+"""The optimizers: the written formulas step by step, what they leave alone, and whose state goes on."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import pytest
 from oracle import LOSSES
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, AdamW, reference
+from fastmlp import MLP, SGD, Adam, AdamW, Lion, RMSprop, reference
 
 SETTINGS = [
     SGD(),
@@ -21,6 +21,10 @@ SETTINGS = [
     Adam(0.01, weight_decay=0.1),
     AdamW(),
     AdamW(0.05, weight_decay=0.3),
+    RMSprop(),
+    RMSprop(0.01, rho=0.5, momentum=0.9, epsilon=1e-4, weight_decay=0.1),
+    Lion(0.01),
+    Lion(0.01, beta1=0.5, beta2=0.7, weight_decay=0.3),
 ]
 
 
@@ -28,12 +32,12 @@ class Oracle:
     """The formulas of `reference`, for every weight and bias of a network, in float64."""
 
     def __init__(self, net, optimizer):
-        self.settings = dataclasses.asdict(optimizer)
-        self.adam, self.step = not isinstance(optimizer, SGD), 0
+        self.settings = {name: value for name, value in dataclasses.asdict(optimizer).items() if value is not None}
+        self.rule, self.step = optimizer.rule, 0
         if isinstance(optimizer, AdamW):
             self.settings["decoupled"] = self.settings.pop("weight_decay")
         self.arrays = [a.astype(np.float64) for a in parameters(net)]
-        self.slots = [[np.zeros(a.shape) for a in self.arrays] for _ in range(2 if self.adam else 1)]
+        self.slots = [[np.zeros(a.shape) for a in self.arrays] for _ in range({"sgd": 1, "adam": 2, "rmsprop": 2, "lion": 1}[self.rule])]
 
     def update(self, grads):
         self.step += 1
@@ -42,10 +46,9 @@ class Oracle:
             if self.arrays[i].ndim == 1:  # decay touches weights, never biases
                 settings.update({name: 0.0 for name in ("weight_decay", "decoupled") if name in settings})
             g, state = g.astype(np.float64), [slot[i] for slot in self.slots]
-            if self.adam:
-                new = reference.adam_step(self.arrays[i], g, *state, self.step, **settings)
-            else:
-                new = reference.sgd_step(self.arrays[i], g, *state, **settings)
+            if self.rule == "adam":
+                settings["step"] = self.step
+            new = getattr(reference, f"{self.rule}_step")(self.arrays[i], g, *state, **settings)
             self.arrays[i] = new[0]
             for slot, value in zip(self.slots, new[1:], strict=True):
                 slot[i] = value
@@ -79,7 +82,7 @@ def test_steps_follow_the_formulas(rng, dtype, optimizer, bias):
         assert (state["optimizer"], state["steps"]) == (optimizer, step)
 
 
-@pytest.mark.parametrize("optimizer", [SETTINGS[2], SETTINGS[5], SETTINGS[9]], ids=repr)
+@pytest.mark.parametrize("optimizer", [SETTINGS[2], SETTINGS[5], SETTINGS[9], *SETTINGS[11:13]], ids=repr)
 def test_the_state_is_that_of_the_formulas(rng, optimizer):
     net = MLP([5, 17, 3], dtype="float64", loss="squared_error")
     X, y = rng.normal(size=(8, 5)), rng.normal(size=(8, 3))
@@ -208,14 +211,9 @@ def test_settings_are_immutable_and_compare_by_value():
         assert optimizer == type(optimizer)(**dataclasses.asdict(optimizer))
         assert hash(optimizer) == hash(type(optimizer)(**dataclasses.asdict(optimizer)))
     assert Adam() != AdamW(weight_decay=0.0)
-    assert dataclasses.asdict(SGD()) == {"learning_rate": 0.01, "momentum": 0, "nesterov": False, "weight_decay": 0}
-    assert dataclasses.asdict(Adam()) == {
-        "learning_rate": 1e-3,
-        "beta1": 0.9,
-        "beta2": 0.999,
-        "epsilon": 1e-8,
-        "weight_decay": 0,
-    }
+    assert repr(SGD()) == "SGD(learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0)"
+    assert "clip_norm=1.0" in repr(SGD(0.1, clip_norm=1.0))
+    assert repr(Adam()) == "Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0)"
     assert AdamW().weight_decay == 0.01
 
 
@@ -242,9 +240,9 @@ def test_an_optimizer_is_asked_for_by_object():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("optimizer", [SGD(0.05, momentum=0.9, nesterov=True), Adam(0.01), AdamW(0.01)], ids=repr)
+@pytest.mark.parametrize("optimizer", [SGD(0.05, momentum=0.9, nesterov=True), Adam(0.01), AdamW(0.01), RMSprop(0.01), Lion(0.003)], ids=repr)
 def test_every_optimizer_lowers_every_loss(rng, loss, optimizer):
     X = rng.normal(size=(120, 4)).astype(np.float32)
-    y = (X[:, :3] > 0).argmax(axis=1) if loss == "softmax_cross_entropy" else (X[:, :3] > 0).astype(np.float32)
+    y = (X[:, :3] > 0).argmax(axis=1) if loss in oracle.OF_CLASSES else (X[:, :3] > 0).astype(np.float32)
     history = fastmlp.MLP([4, 32, 3], loss=loss).fit(X, y, epochs=40, batch_size=20, optimizer=optimizer)
     assert history.loss[-1] < 0.4 * history.loss[0]
