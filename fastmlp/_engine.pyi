@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
-from fastmlp.optimizers import SGD, Adam
+from fastmlp.losses import Loss
+from fastmlp.optimizers import Optimizer
+from fastmlp.regularization import Regularization
 
 def leading_dimension(outputs: int, itemsize: int) -> int: ...
 
@@ -18,8 +20,16 @@ class Network:
     def dtype(self) -> np.dtype[Any]: ...
     epochs_done: int
     reached: tuple[int, int, float]
+    @property
+    def _average(self) -> NDArray[Any] | None: ...
     def __init__(
-        self, layers: Sequence[tuple[int, int, str]], loss: str, bias: bool, siamese: bool, dtype: np.dtype[Any]
+        self,
+        layers: Sequence[tuple[int, int, str, float]],
+        loss: Loss,
+        bias: bool,
+        siamese: bool,
+        dtype: np.dtype[Any],
+        seed: int = 0,
     ) -> None: ...
     def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
     def reset_optimizer(self) -> None: ...
@@ -36,13 +46,18 @@ class Network:
         y: NDArray[Any],
         order: NDArray[np.uint32] | None,
         batch: int,
-        optimizer: SGD | Adam,
+        optimizer: Optimizer,
         threads: int | None = None,
         epoch: int = 0,
         start: int = 0,
         stop: int | None = None,
         loss: float = 0.0,
+        *,
+        weights: NDArray[Any] | None = None,
+        rates: NDArray[np.float64] | None = None,
+        losses: NDArray[np.float64] | None = None,
+        regularization: Regularization | None = None,
     ) -> float: ...
     def _gradient(self, X: tuple[NDArray[Any], ...], y: NDArray[Any], threads: int | None = None) -> float: ...
     def _backward(self, X: tuple[NDArray[Any], ...], dz: NDArray[Any], threads: int | None = None) -> NDArray[Any]: ...
-    def _update(self, optimizer: SGD | Adam) -> None: ...
+    def _update(self, optimizer: Optimizer) -> None: ...

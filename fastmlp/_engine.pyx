@@ -513,8 +513,8 @@ cdef class Network:
         -------
         dict
             ``optimizer``: the settings object or None; ``steps``: how many were done; ``beta_powers``: the running
-            products of beta1 and beta2; ``slots``: copies of the moments, and last of the average under an optimizer with
-            `ema`, laid out like params.
+            products of beta1 and beta2; ``slots``: copies of the moments, and last of the average under an optimizer
+            with `ema`, laid out like params.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""How weights begin: uniform or normal numbers whose spread keeps activations or gradients at one size. Biases begin at 0.
+"""How weights begin: uniform or normal, with a spread that keeps activations or gradients at one size. Biases are 0.
 
 Every number is drawn by the engine's counter-based generator and shaped by IEEE operations alone, so that a seed gives
 the same weights on every machine.
@@ -36,7 +36,7 @@ def draw_weights(W: NDArray[Any], init: str, activation: str, seed: int, layer: 
 
 
 def _normal(n: int, seed: int, layer: int) -> NDArray[np.float64]:
-    """n standard normal numbers by the polar method (Marsaglia & Bray 1964), which needs a logarithm and a root only."""
+    """n standard normal numbers by the polar method (Marsaglia & Bray 1964), which needs a logarithm and a root."""
     pairs = _core.uniform(2 * (n + 64), 1.0, seed, layer).reshape(-1, 2)  # of a pair in the disc, 4 in 5, come two
     s = pairs[:, 0] * pairs[:, 0] + pairs[:, 1] * pairs[:, 1]
     inside = (s > 0) & (s < 1)
@@ -52,4 +52,5 @@ def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
     square, series = r * r, np.zeros_like(r)
     for k in range(35, 0, -2):
         series = series * square + 1 / k
-    return e * 0.6931471805599453 + 2 * r * series
+    result: NDArray[np.float64] = e * 0.6931471805599453 + 2 * r * series
+    return result

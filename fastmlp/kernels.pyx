@@ -354,8 +354,9 @@ def softmax_cross_entropy(z, t, *, label_smoothing=0.0, out=None):
     """Cross-entropy of softmax(z) for the true classes, and its gradient, in one pass.
 
     loss = (a - z_t) + log sum exp(z - a), a the largest, which unlike LSE - z_t does not cancel;
-    dz = softmax(z) - onehot(t); with label smoothing onehot(t) becomes (1 - s) onehot(t) + s / K. The loss errs by at most 2.24 ulp of max(1, loss) in float32, 2.36 in
-    float64 (samples of 2 to 100 classes).
+    dz = softmax(z) - onehot(t); with label smoothing onehot(t) becomes (1 - s) onehot(t) + s / K.
+    Without it the loss errs by at most 2.24 ulp of max(1, loss) in float32, 2.36 in float64 (samples of 2 to
+    100 classes).
 
     Parameters
     ----------
@@ -387,7 +388,7 @@ def softmax_cross_entropy(z, t, *, label_smoothing=0.0, out=None):
 
 
 def focal(z, t, *, gamma=2.0, out=None):
-    """Softmax cross-entropy times (1 - p)^gamma, p the probability of the true class, and its gradient (Lin et al. 2017).
+    """Softmax cross-entropy times (1 - p)^gamma, p the true class's probability, and its gradient (Lin et al. 2017).
 
     Parameters
     ----------

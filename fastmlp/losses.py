@@ -177,8 +177,9 @@ class Quantile(Loss):
 
 @dataclass(frozen=True)
 class Poisson(Loss):
-    """Half the deviance of Poisson counts with mean mu = exp(z), ``y log(y / mu) - y + mu``, summed over outputs; targets
-    are at least 0, and `predict` gives mu.
+    """Half the deviance of Poisson counts with mean mu = exp(z), ``y log(y / mu) - y + mu``, summed over outputs.
+
+    Targets are at least 0, and `predict` gives mu.
 
     Examples
     --------

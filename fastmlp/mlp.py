@@ -22,9 +22,9 @@ class MLP(BaseMLP):
         One name for all hidden layers, or one per hidden layer: identity, relu, leaky_relu (slope 0.01), elu (alpha 1),
         gelu (exact), silu, softplus, tanh, sigmoid, exp, impulse (1 at 0, else 0), heaviside (1 for z >= 0).
     loss : str or loss of `fastmlp.losses`, default "softmax_cross_entropy"
-        For classes: also "focal". For yes and no at each output, from logits: "binary_cross_entropy", "binary_focal". For
-        numbers: "squared_error" (1/2 |z - y|^2), "absolute_error", "huber", "quantile"; for counts, "poisson". A name is
-        short for the loss with its defaults.
+        For classes: also "focal". For yes and no at each output, from logits: "binary_cross_entropy", "binary_focal".
+        For numbers: "squared_error" (1/2 |z - y|^2), "absolute_error", "huber", "quantile"; for counts, "poisson". A
+        name is short for the loss with its defaults.
     output_activation : str, default "identity"
         Applied by `net(x)` only: training needs "identity".
     bias : bool, default True
@@ -94,8 +94,8 @@ class MLP(BaseMLP):
         Returns
         -------
         ndarray
-            softmax_cross_entropy, focal: int64 classes (B,). binary_cross_entropy, binary_focal: int64 0 or 1 (B, O), by
-            z > 0. poisson: the means exp(z) (B, O). Other losses: the outputs (B, O). One row gives its entry alone.
+            softmax_cross_entropy, focal: int64 classes (B,). binary_cross_entropy, binary_focal: int64 0 or 1 (B, O),
+            by z > 0. poisson: the means exp(z) (B, O). Other losses: the outputs (B, O). One row gives its entry alone.
 
         Raises
         ------

@@ -32,7 +32,7 @@ def per_layer(activation: object, layers: int, which: str) -> tuple[str, ...]:
     return tuple(check_name(name, ACTIVATIONS, "activation") for name in activation)
 
 
-def per_hidden_layer(dropout: object, layers: int) -> tuple[float, ...]:
+def per_hidden_layer(dropout: Any, layers: int) -> tuple[float, ...]:
     """One chance for each of so many hidden layers, from one for all or one for each."""
     given = dropout if isinstance(dropout, Sequence) and not isinstance(dropout, str) else [dropout] * layers
     if len(given) != layers:
@@ -104,7 +104,8 @@ class BaseMLP(Network):
         rest += f", init={self.init!r}" if self.init != "auto" else ""
         return (
             f"{type(self).__name__}({list(self.sizes)}, activation={list(self.activations)}, loss={loss!r}, "
-            f"output_activation={self.output_activation!r}, bias={self.bias}, dtype='{self.dtype}', seed={self.seed}{rest})"
+            f"output_activation={self.output_activation!r}, bias={self.bias}, dtype='{self.dtype}', seed={self.seed}"
+            f"{rest})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 """Optimizers: immutable settings. Their state lives with the network, their arithmetic in csrc/optimizer.inl.h.
 
-A learning rate is a number or a schedule, that is, whatever has a method `rates`; schedules.py has those that come along.
+A learning rate is a number or a schedule, whatever has a method `rates`: see schedules.py.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,9 @@ class Optimizer:
     rule: ClassVar[str]  # of csrc/fastmlp.h's fm_rule
 
     def __repr__(self) -> str:
-        own = {name: value for name, value in vars(self).items() if name not in ("clip_norm", "ema") or value is not None}
+        own = {
+            name: value for name, value in vars(self).items() if name not in ("clip_norm", "ema") or value is not None
+        }
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in own.items())})"
 
     def _check(self, **ranges: tuple[float, float, str]) -> None:

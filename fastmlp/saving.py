@@ -204,7 +204,9 @@ def _optimizer_header(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, 
 
 def _settings(optimizer_class: type[Optimizer], given: Mapping[str, Any]) -> dict[str, Any]:
     """The types of an optimizer's settings; those that are None by default only where they are given."""
-    fields = [field for field in dataclasses.fields(optimizer_class) if field.default is not None or field.name in given]
+    fields = [
+        field for field in dataclasses.fields(optimizer_class) if field.default is not None or field.name in given
+    ]
     return {field.name: bool if field.type is bool else float for field in fields}
 
 

@@ -157,7 +157,7 @@ def test_every_loss_is_its_formula(rng, dtype, name, settings, K):
     y = oracle.targets(rng, name, 23, K, dtype)
     loss, dz = getattr(kernels, name)(z, y, **settings)
     wanted_loss, wanted_dz = getattr(reference, name)(z, y, **settings)
-    # a term takes some ten operations that err by 4 ulp at most, of values up to 3 |z|^2, e^|z| or y log y; K of them add up
+    # a term takes some ten operations that err by 4 ulp at most, of values up to |z|^2, e^|z| or y log y; K add up
     eps = np.finfo(dtype).eps
     terms = np.abs(z.astype(np.float64)).max(axis=1) ** 2 + 10 + (np.exp(z.max(axis=1)) if name == "poisson" else 0)
     assert np.all(np.abs(loss - wanted_loss) <= 16 * eps * K * terms)
@@ -179,7 +179,9 @@ def test_every_loss_of_a_row_is_that_of_the_row_in_a_batch(rng, dtype, name, set
 def test_a_quantile_is_where_its_loss_is_least(rng):
     y = rng.exponential(size=4001)
     for q in (0.1, 0.5, 0.9):
-        below, above = (kernels.quantile(np.full(4001, np.quantile(y, p)), y, q=q)[0].sum() for p in (q - 0.02, q + 0.02))
+        below, above = (
+            kernels.quantile(np.full(4001, np.quantile(y, p)), y, q=q)[0].sum() for p in (q - 0.02, q + 0.02)
+        )
         least = kernels.quantile(np.full(4001, np.quantile(y, q)), y, q=q)[0].sum()
         assert least < min(below, above)
 

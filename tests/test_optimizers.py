@@ -37,7 +37,10 @@ class Oracle:
         if isinstance(optimizer, AdamW):
             self.settings["decoupled"] = self.settings.pop("weight_decay")
         self.arrays = [a.astype(np.float64) for a in parameters(net)]
-        self.slots = [[np.zeros(a.shape) for a in self.arrays] for _ in range({"sgd": 1, "adam": 2, "rmsprop": 2, "lion": 1}[self.rule])]
+        self.slots = [
+            [np.zeros(a.shape) for a in self.arrays]
+            for _ in range({"sgd": 1, "adam": 2, "rmsprop": 2, "lion": 1}[self.rule])
+        ]
 
     def update(self, grads):
         self.step += 1
@@ -240,7 +243,9 @@ def test_an_optimizer_is_asked_for_by_object():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("optimizer", [SGD(0.05, momentum=0.9, nesterov=True), Adam(0.01), AdamW(0.01), RMSprop(0.01), Lion(0.003)], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer", [SGD(0.05, momentum=0.9, nesterov=True), Adam(0.01), AdamW(0.01), RMSprop(0.01), Lion(0.003)], ids=repr
+)
 def test_every_optimizer_lowers_every_loss(rng, loss, optimizer):
     X = rng.normal(size=(120, 4)).astype(np.float32)
     y = (X[:, :3] > 0).argmax(axis=1) if loss in oracle.OF_CLASSES else (X[:, :3] > 0).astype(np.float32)
