@@ -16,11 +16,13 @@ except ImportError as error:
         "to get the installed package, or build in place with `python setup.py build_ext --inplace`"
     ) from None
 
-from fastmlp import handmade, kernels, losses
+from fastmlp import handmade, kernels, losses, metrics
+from fastmlp.callbacks import Callback, EarlyStopping
 from fastmlp.history import History
 from fastmlp.mlp import MLP
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop
 from fastmlp.regularization import Regularization
+from fastmlp.schedules import Cosine, OneCycle, ReduceOnPlateau, StepDecay
 from fastmlp.siamese import SiameseMLP
 from fastmlp.threads import cpu_info, set_num_threads
 
@@ -33,17 +35,24 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Callback",
+    "Cosine",
+    "EarlyStopping",
     "FormatError",
     "History",
     "Lion",
+    "OneCycle",
     "RMSprop",
+    "ReduceOnPlateau",
     "Regularization",
     "SiameseMLP",
+    "StepDecay",
     "cpu_info",
     "handmade",
     "kernels",
     "load",
     "losses",
+    "metrics",
     "set_num_threads",
 ]
 

@@ -1,6 +1,9 @@
 """What a call of fit has to tell: one number an epoch in each list; and where it is, should it break off."""
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
 
 
 @dataclass
@@ -12,10 +15,13 @@ class History:
     loss : list of float
         Mean loss over the rows of each epoch, as each step found it before its update.
     val_loss, val_metric : list of float
-        Mean loss and accuracy (R² for squared_error) on the validation data after each epoch; empty without such data.
+        Mean loss, and accuracy (R² for values) or the metric of early_stopping, on the validation data after each
+        epoch; empty without such data.
     seconds : list of float
         Time of the training steps of each epoch: without validation, and without the look for bad values before the
         first.
+    metric : str
+        What val_metric is; "" without validation data.
 
     Examples
     --------
@@ -30,22 +36,26 @@ class History:
     val_loss: list[float] = field(default_factory=list)
     val_metric: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    metric: str = ""
 
 
 @dataclass
 class Progress:
     """Where a fit is, and between which bounds: what a checkpoint keeps beside the network.
 
-    rows, batch_size and shuffle are fit's; the network had epochs_before when it began. `epochs` are done and in the
-    history; of the next, rows_done rows with a sum of losses and the seconds that they took.
+    rows, batch_size and shuffle are fit's, as is early_stopping in words; the network had epochs_before when it began.
+    `epochs` are done and in the history; of the next, rows_done rows with a sum of losses and the seconds that they
+    took. `best` are the parameters to which early stopping would return.
     """
 
     rows: int
     batch_size: int
     shuffle: bool
     epochs_before: int
+    early_stopping: str | None = None
     epochs: int = 0
     rows_done: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
     history: History = field(default_factory=History)
+    best: NDArray[Any] | None = None

@@ -1,24 +1,27 @@
-"""What every network shares: building and initialising, the loop over epochs, gradients and updates. Thin.
+"""What every network shares: building and initialising, fit and its arguments, gradients and updates. Thin.
 
-Arithmetic is in C, memory and the calls into C in _engine.pyx, checks of arrays in _arrays.py; what inputs look like
-and what outputs mean is said by mlp.py and siamese.py.
+Arithmetic is in C, memory and the calls into C in _engine.pyx, checks of arrays in _arrays.py, the loop of fit in
+training.py; what inputs look like and what outputs mean is said by mlp.py and siamese.py.
 """
 
 import sys
-from collections.abc import Sequence
-from time import perf_counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastmlp import _arrays, _core, kernels
+from fastmlp import _arrays, _core, metrics
 from fastmlp._engine import Network
 from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, check_name, check_number, check_whole
-from fastmlp.history import History, Progress
+from fastmlp._weights import row_weights
+from fastmlp.callbacks import Callback, EarlyStopping, check_callbacks, check_early_stopping
+from fastmlp.history import History
 from fastmlp.initialization import INITS, draw_weights
 from fastmlp.losses import CLASSES, PROBABILITIES, Loss, loss_of
 from fastmlp.optimizers import Adam, Optimizer, engine_settings
+from fastmlp.regularization import Regularization
+from fastmlp.training import Call, Training, progress_bar
 
 Gradients = list[tuple[NDArray[Any], NDArray[Any] | None]]
 
@@ -84,7 +87,7 @@ class BaseMLP(Network):
         super().__init__(layers, objective, bool(bias), siamese, dtype, seed)
         self.sizes, self.activations, self.output_activation = sizes, activations, output_activation
         self.loss, self.objective, self.bias, self.seed = objective.name, objective, bool(bias), seed
-        self.dropout, self.init = chances, init
+        self.dropout, self.init, self._siamese = chances, init, siamese
         self.metadata: dict[str, Any] = {}
         views = self._views(self.params)
         self.weights: tuple[NDArray[Any], ...] = tuple(W for W, _ in views)
@@ -107,6 +110,16 @@ class BaseMLP(Network):
             f"output_activation={self.output_activation!r}, bias={self.bias}, dtype='{self.dtype}', seed={self.seed}"
             f"{rest})"
         )
+
+    def _twin(self) -> "BaseMLP":
+        """A network of its own with the same layers, loss and parameters, to try something on."""
+        twin = type(self).__new__(type(self))
+        BaseMLP.__init__(
+            twin, self.sizes, self.activations, self.objective, self.output_activation, self.bias, self.dtype,
+            self.seed, self.dropout, self.init, self._siamese,
+        )  # fmt: skip
+        twin.params = self.params
+        return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copy and pickle: what `save` would write, and nothing that would run."""
@@ -183,6 +196,20 @@ class BaseMLP(Network):
         if targets.dtype.kind == "f":
             _arrays.finite(targets, y_name)
 
+    def _labels(self, targets: NDArray[Any], class_weight: Any) -> tuple[NDArray[np.int64] | None, int]:
+        """The classes of the targets and how many there are, None where they have none; looked at only if needed."""
+        if class_weight is None:
+            return None, 0
+        if self.loss in CLASSES:
+            return targets, self.sizes[-1]
+        if self.loss not in PROBABILITIES or self.sizes[-1] > 1:
+            return None, 0
+        bad = (targets != 0) & (targets != 1)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(f"class_weight needs targets that are 0 or 1; y is {targets[row, 0]} in row {row}")
+        return targets[:, 0].astype(np.int64), 2
+
     # ---- training ----
 
     def fit(
@@ -195,10 +222,15 @@ class BaseMLP(Network):
         shuffle: bool = True,
         validation_data: tuple[Any, ArrayLike] | None = None,
         threads: int | None = None,
-        verbose: bool = False,
+        verbose: bool | str = False,
         checkpoint: Any = None,
         checkpoint_every: int | None = None,
         resume: Any = None,
+        regularization: Any = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: str | Mapping[int, float] | ArrayLike | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
+        early_stopping: EarlyStopping | bool | None = None,
     ) -> History:
         """Train by minibatches.
 
@@ -219,8 +251,8 @@ class BaseMLP(Network):
             Evaluated after each epoch.
         threads : int, optional
             At most; by default what set_num_threads or the machine says. No result depends on it.
-        verbose : bool, default False
-            Print a line per epoch.
+        verbose : bool or "bar", default False
+            Print a line per epoch, or show a bar with the time that is left (extra ``progress``).
         checkpoint : str or os.PathLike, optional
             A file to keep, ending in .npz or .safetensors, from which `resume` goes on; written at Ctrl-C too.
             `fastmlp.load` reads it as it reads any network.
@@ -229,6 +261,19 @@ class BaseMLP(Network):
         resume : str or os.PathLike, optional
             A checkpoint of the same call on the same network and data: the network becomes what it was there, and fit
             goes on to the same bits as if it had never broken off, with any `threads`.
+        regularization : Regularization, optional
+            Penalties and bounds of the weights.
+        sample_weight : array_like, shape (B,), optional
+            How much each row counts, at least 0: a minibatch's loss is its weighted mean, so at least one of its rows
+            must count.
+        class_weight : "balanced", dict or sequence, optional
+            How much each class counts, where targets are classes (0 and 1 with one binary output); multiplied into
+            sample_weight. "balanced" weighs each of K classes by B / (K n), n being its rows; a class that a dict
+            leaves out has 1.
+        callbacks : Callback or iterable of Callback, optional
+            Called in their order.
+        early_stopping : EarlyStopping or bool, optional
+            Stop when validation data say so; True is short for EarlyStopping().
 
         Returns
         -------
@@ -241,6 +286,15 @@ class BaseMLP(Network):
             or call; nothing has changed.
         FloatingPointError
             If the loss of a step is not finite: the message names epoch and step, which has changed nothing.
+        ImportError
+            If verbose is "bar" and tqdm is not installed.
+
+        Notes
+        -----
+        With an optimizer that has `ema`, validation data are evaluated with the averaged weights, and the network ends
+        with them; with early stopping that restores the best weights, it ends with those. Both are so at the end of
+        fit, also one that a callback stops, and in what `fastmlp.load` reads from a checkpoint; an error in midst of it
+        leaves the network where the last step left it. A resumed fit goes on where a callback stopped.
 
         Examples
         --------
@@ -257,94 +311,30 @@ class BaseMLP(Network):
         self._refuse_not_finite(inputs, targets)
         engine_settings(optimizer, self.dtype)
         validation = None if validation_data is None else self._validation_data(validation_data)
-        progress = Progress(len(targets), batch_size, bool(shuffle), self.epochs_done)
-        steps = -(-progress.rows // batch_size)
+        stopping = check_early_stopping(early_stopping)
+        if stopping is not None:
+            if validation is None:
+                raise ValueError(f"early_stopping is {early_stopping!r}; it needs validation_data to look at")
+            metrics.check_suits(stopping.metric, self.loss)
+        labels, classes = self._labels(targets, class_weight)
+        weights = row_weights(sample_weight, class_weight, labels, classes, len(targets), batch_size, self.dtype)
+        if verbose not in (True, False, "bar"):
+            raise ValueError(f"verbose is {verbose!r}; it must be True, False or 'bar'")
+        if verbose == "bar":
+            progress_bar()
+        steps = -(-len(targets) // batch_size)
         every = steps if checkpoint_every is None else check_whole(checkpoint_every, "checkpoint_every", 1, sys.maxsize)
         if checkpoint is None and checkpoint_every is not None:
             raise ValueError(f"checkpoint_every is {checkpoint_every}, but there is no checkpoint to write")
-        if checkpoint is not None or resume is not None:
-            from fastmlp import saving
         if checkpoint is not None:
+            from fastmlp import saving
+
             saving.check_path(checkpoint, "checkpoint")
-        order, ordered = np.empty(progress.rows, np.uint32) if shuffle else None, None
-        with self._turn():
-            if resume is not None:
-                progress = saving.resume(self, resume, progress, epochs)
-            history, rows = progress.history, progress.rows
-            self.reached = (progress.epochs, progress.rows_done, progress.loss_sum)
-            try:
-                while self.reached[0] < epochs:
-                    epoch, done, total = self.reached
-                    stop = rows
-                    if checkpoint is not None:
-                        left = every - (epoch * steps + done // batch_size) % every
-                        stop = min(rows, done + left * batch_size)
-                    start = perf_counter()
-                    if order is not None and ordered != epoch:
-                        _core.permutation(rows, self.seed, progress.epochs_before + epoch, order)
-                        ordered = epoch
-                    try:
-                        total = self._train(
-                            inputs, targets, order, batch_size, optimizer, threads, epoch, done, stop, total
-                        )
-                    except FloatingPointError as error:
-                        raise FloatingPointError(
-                            f"the loss is not finite in epoch {epoch + 1}, step {error.args[0] + 1}; that step changed "
-                            "nothing. Lower the learning rate, or scale the inputs"
-                        ) from None
-                    progress.seconds += perf_counter() - start
-                    if stop == rows:
-                        history.seconds.append(progress.seconds)
-                        history.loss.append(total / rows)
-                        if validation is not None:
-                            val_loss, val_metric = self._evaluate(*validation, threads)
-                            history.val_loss.append(val_loss)
-                            history.val_metric.append(val_metric)
-                        self.reached = (epoch + 1, 0, 0.0)  # an epoch that is interrupted before is not in the history
-                    self._settle(progress)
-                    due = stop < rows or (epoch + 1) * steps % every == 0 or epoch + 1 == epochs
-                    if checkpoint is not None and due:
-                        saving.save_checkpoint(self, checkpoint, progress)
-                    if verbose and stop == rows:
-                        print(self._epoch_line(epoch, epochs, history))
-            except KeyboardInterrupt:
-                self._settle(progress)
-                if checkpoint is not None:
-                    saving.save_checkpoint(self, checkpoint, progress)
-                raise
-            finally:
-                self._settle(progress)
-        return history
-
-    def _settle(self, progress: Progress) -> None:
-        """Make progress, history and epochs_done say what training has reached, wherever it was interrupted."""
-        epochs, rows_done, loss_sum = self.reached
-        if epochs > progress.epochs:
-            progress.seconds = 0.0
-        progress.epochs, progress.rows_done, progress.loss_sum = epochs, rows_done, loss_sum
-        history = progress.history
-        for entries in (history.loss, history.val_loss, history.val_metric, history.seconds):
-            del entries[epochs:]
-        self.epochs_done = progress.epochs_before + epochs
-
-    def _epoch_line(self, epoch: int, epochs: int, history: History) -> str:
-        line = f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}  loss {history.loss[-1]:.4f}"
-        if history.val_loss:
-            metric = "accuracy" if self.loss in (*CLASSES, *PROBABILITIES) else "R2"
-            line += f"  val_loss {history.val_loss[-1]:.4f}  val_{metric} {history.val_metric[-1]:.4f}"
-        return line + f"  {1e3 * history.seconds[-1]:.3g} ms"
-
-    def _evaluate(self, X: tuple[NDArray[Any], ...], y: NDArray[Any], threads: int | None) -> tuple[float, float]:
-        """Mean loss, and accuracy or R², over checked rows. Sums run in order: cumsum never reassociates."""
-        z = np.empty((len(y), self.sizes[-1]), self.dtype)
-        self._forward(X, z, threads)
-        losses, _ = getattr(kernels, self.loss)(z, y, **vars(self.objective))
-        loss = float(np.cumsum(losses, dtype="f8")[-1]) / len(y)
-        if self.loss in CLASSES:
-            return loss, float(np.mean(z.argmax(1) == y))
-        if self.loss in PROBABILITIES:
-            return loss, float(np.mean((z > 0) == (y > 0.5)))
-        return loss, r2(y, kernels.exp(z) if self.loss == "poisson" else z)
+        call = Call(
+            (inputs, targets), epochs, batch_size, optimizer, bool(shuffle), validation, threads, verbose, checkpoint,
+            every, resume, weights, regularization, check_callbacks(callbacks), stopping,
+        )  # fmt: skip
+        return Training(self, call).run()
 
     def train_step(self, X: Any, y: ArrayLike, optimizer: Optimizer) -> float:
         """One step on all rows of X at once.
@@ -490,12 +480,3 @@ class BaseMLP(Network):
         from fastmlp.saving import save  # json and zipfile are for those who save
 
         save(self, path)
-
-
-def r2(y: NDArray[Any], z: NDArray[Any]) -> float:
-    """The coefficient of determination, averaged over outputs: 1 for a perfect z, 0 for the mean of y."""
-    y64, z64 = y.astype("f8"), z.astype("f8")
-    residual = np.cumsum((y64 - z64) ** 2, axis=0)[-1]
-    total = np.cumsum((y64 - np.cumsum(y64, axis=0)[-1] / len(y)) ** 2, axis=0)[-1]
-    explained = 1 - residual / np.where(total > 0, total, 1)
-    return float(np.where(total > 0, explained, residual == 0).mean())

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fastmlp import _npz, _safetensors
 from fastmlp._files import FormatError, excess, json_of, replace
-from fastmlp.history import History, Progress
+from fastmlp.history import Progress
 from fastmlp.mlp import MLP
 from fastmlp.network import BaseMLP
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, Optimizer, RMSprop
@@ -39,7 +39,7 @@ _HEADER |= {"version": int, "sizes": list, "activations": list, "bias": bool, "s
 _HEADER |= {"optimizer": (dict, type(None)), "metadata": dict, "training": (dict, type(None))}
 _TRAINING: dict[str, Any] = {"rows": int, "batch_size": int, "shuffle": bool, "epochs_before": int, "epochs": int}
 _TRAINING |= {"rows_done": int, "loss_sum": float, "seconds": float}
-HISTORY = tuple(field.name for field in dataclasses.fields(History))
+HISTORY = ("loss", "val_loss", "val_metric", "seconds")
 
 
 def save(net: BaseMLP, path: str | bytes | os.PathLike[Any]) -> None:
