@@ -4,7 +4,9 @@ The header says what the network is, how far its optimizer got, and its metadata
 first member, `header.npy`, in a .safetensors file the text `fastmlp` of its metadata. Then come, little-endian and
 without padding, `layers.0.weight` (O, I), `layers.0.bias` (O,), `layers.1.weight` and so on, and the optimizer's
 buffers as `optimizer.m.layers.0.weight` ... A checkpoint of a broken-off fit says besides, in the header's `training`,
-how far that got, and has the lists of its History as `history.loss` ... `numpy.load` or safetensors reads all of them.
+how far that got, and has the lists of its History as `history.loss` ..., and the parameters to which early stopping
+would return as `best.layers.0.weight` ... `numpy.load` or safetensors reads all of them. A file that uses nothing that
+version 1 did not know is of version 1.
 
 Refuses whatever `save` does not write: the header alone says which tensors follow and how large each is, and all of it
 is checked before a network is built. Parameters are the user's: whatever bits they have, NaN included, come back.
@@ -27,10 +29,11 @@ from fastmlp.mlp import MLP
 from fastmlp.network import BaseMLP
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, Optimizer, RMSprop
 from fastmlp.siamese import SiameseMLP
+from fastmlp.training import conclude
 
 __all__ = ["FormatError", "load", "save"]
 
-FORMAT, VERSION = "fastmlp", 1
+FORMAT = "fastmlp"
 KINDS: dict[str, type[MLP | SiameseMLP]] = {"MLP": MLP, "SiameseMLP": SiameseMLP}
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Lion)}
 SLOTS = {"sgd": ("velocity",), "adam": ("m", "v"), "rmsprop": ("m", "v"), "lion": ("m",)}
@@ -39,6 +42,7 @@ _HEADER |= {"version": int, "sizes": list, "activations": list, "bias": bool, "s
 _HEADER |= {"optimizer": (dict, type(None)), "metadata": dict, "training": (dict, type(None))}
 _TRAINING: dict[str, Any] = {"rows": int, "batch_size": int, "shuffle": bool, "epochs_before": int, "epochs": int}
 _TRAINING |= {"rows_done": int, "loss_sum": float, "seconds": float}
+_TRAINING_2: dict[str, Any] = _TRAINING | {"early_stopping": (str, type(None)), "best": bool}
 HISTORY = ("loss", "val_loss", "val_metric", "seconds")
 
 
@@ -122,7 +126,10 @@ def load(path: str | bytes | os.PathLike[Any]) -> MLP | SiameseMLP:
     >>> again.sizes, again.seed
     ((2, 3, 1), 4)
     """
-    return _load(path)[0]
+    net, progress = _load(path)
+    if progress is not None:
+        conclude(net, progress.best)
+    return net
 
 
 def _load(path: str | bytes | os.PathLike[Any]) -> tuple[MLP | SiameseMLP, Progress | None]:
@@ -142,7 +149,7 @@ def resume(net: BaseMLP, path: str | bytes | os.PathLike[Any], wanted: Progress,
         raise ValueError(f"resume: {where} is a saved network, not a checkpoint; load it, and fit it")
     if repr(found) != repr(net):
         raise ValueError(f"resume: {where} is a checkpoint of {found!r}; this network is {net!r}")
-    for name in ("rows", "batch_size", "shuffle"):
+    for name in ("rows", "batch_size", "shuffle", "early_stopping"):
         if getattr(progress, name) != getattr(wanted, name):
             was, now = getattr(progress, name), getattr(wanted, name)
             raise ValueError(f"resume: {where} was written with {name} = {was}; now it is {now}")
@@ -173,17 +180,25 @@ def from_bytes(data: bytes) -> MLP | SiameseMLP:
 
 def _header_of(net: BaseMLP, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
     optimizer = state["optimizer"]
+    version = 2 if progress is not None and progress.early_stopping is not None else 1
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": version,
         "kind": "SiameseMLP" if isinstance(net, SiameseMLP) else "MLP",
         **{name: getattr(net, name) for name in ("sizes", "activations", "output_activation", "loss", "bias", "seed")},
         "dtype": net.dtype.name,
         "epochs_done": net.epochs_done,
         "optimizer": None if optimizer is None else _optimizer_header(optimizer, state),
         "metadata": net.metadata,
-        "training": None if progress is None else {name: getattr(progress, name) for name in _TRAINING},
+        "training": None if progress is None else _training_header(progress, version),
     }
+
+
+def _training_header(progress: Progress, version: int) -> dict[str, Any]:
+    header = {name: getattr(progress, name) for name in _TRAINING}
+    if version == 1:
+        return header
+    return header | {"early_stopping": progress.early_stopping, "best": progress.best is not None}
 
 
 def _slots(optimizer: Optimizer | None) -> tuple[str, ...]:
@@ -236,8 +251,8 @@ def _check_fields(where: str, found: dict[str, Any], wanted: Mapping[str, Any]) 
 def _check_header(header: Any) -> None:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FormatError("not a model of fastmlp")
-    if header.get("version") != VERSION:
-        raise FormatError(f"format version {str(header.get('version'))[:80]}; this fastmlp reads version {VERSION}")
+    if header.get("version") not in (1, 2) or type(header["version"]) is not int:
+        raise FormatError(f"format version {str(header.get('version'))[:80]}; this fastmlp reads versions 1 and 2")
     _check_fields("its header", header, _HEADER)
     if header["epochs_done"] >= 2**32:
         raise FormatError(f"its header: epochs_done is {str(header['epochs_done'])[:80]}; wanted less than 2**32")
@@ -266,12 +281,12 @@ def _optimizer_of(found: dict[str, Any] | None) -> dict[str, Any]:
         raise FormatError(f"its optimizer: {error}") from None
 
 
-def _progress_of(found: dict[str, Any] | None, epochs_done: int) -> Progress | None:
-    """Where a broken-off fit was, its history still missing."""
+def _progress_of(found: dict[str, Any] | None, version: int, epochs_done: int) -> Progress | None:
+    """Where a broken-off fit was, its history and the best parameters still missing."""
     if found is None:
         return None
-    _check_fields("its training", found, _TRAINING)
-    progress = Progress(**found)
+    _check_fields("its training", found, _TRAINING if version == 1 else _TRAINING_2)
+    progress = Progress(**{name: value for name, value in found.items() if name != "best"})
     whole = progress.rows > 0 and progress.batch_size > 0 and progress.loss_sum >= 0 and progress.seconds >= 0
     at_step = whole and (progress.rows_done % progress.batch_size == 0 or progress.rows_done == progress.rows)
     if not at_step or progress.rows_done > progress.rows or progress.epochs_before + progress.epochs != epochs_done:
@@ -286,28 +301,28 @@ def _arrays_of(net: BaseMLP, progress: Progress | None) -> Iterator[tuple[str, N
     """(name, array) of all that is stored, the header first."""
     state = net.optimizer_state()
     yield "header", np.frombuffer(_json_of(_header_of(net, state, progress)), np.uint8)
-    yield from _tensors(net, state)
+    yield from _tensors(net, state, None if progress is None else progress.best)
     if progress is not None:
         for name in HISTORY:
             yield f"history.{name}", np.array(getattr(progress.history, name), "<f8")
 
 
-def _tensors(net: BaseMLP, state: dict[str, Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+def _tensors(net: BaseMLP, state: dict[str, Any], best: NDArray[Any] | None) -> Iterator[tuple[str, NDArray[Any]]]:
     """(name, view) of all that is stored."""
     names = _slots(state["optimizer"])
     slots = zip([f"optimizer.{name}." for name in names], state["slots"], strict=True)
-    for prefix, flat in [("", net.params), *slots]:
+    for prefix, flat in [("", net.params), *slots, *([] if best is None else [("best.", best)])]:
         for layer, (W, b) in enumerate(net._views(flat)):
             yield f"{prefix}layers.{layer}.weight", W
             if b is not None:
                 yield f"{prefix}layers.{layer}.bias", b
 
 
-def _network_of(header: dict[str, Any], n_slots: int, archive: Any) -> MLP | SiameseMLP:
+def _network_of(header: dict[str, Any], n_buffers: int, archive: Any) -> MLP | SiameseMLP:
     """The untrained network that a checked header describes, if what is left of the archive can fill it."""
     sizes, siamese = header["sizes"], header["kind"] == "SiameseMLP"
     count = sum((inputs + header["bias"]) * outputs for inputs, outputs in itertools.pairwise(sizes))
-    needed = (1 + n_slots) * (count * np.dtype(header["dtype"]).itemsize + archive.overhead * (len(sizes) - 1))
+    needed = n_buffers * (count * np.dtype(header["dtype"]).itemsize + archive.overhead * (len(sizes) - 1))
     if needed > archive.left:
         raise FormatError(f"its tensors need {needed} bytes; {archive.left} are there")
     settings = {name: header[name] for name in ("bias", "dtype", "seed")}
@@ -336,11 +351,14 @@ def _read(archive: Any) -> tuple[MLP | SiameseMLP, Progress | None]:
     header = json_of(archive.tensor("header", "|u1", (-1,)).tobytes())
     _check_header(header)
     state = _optimizer_of(header["optimizer"])
-    progress = _progress_of(header["training"], header["epochs_done"])
-    n_slots = len(_slots(state["optimizer"]))
-    net = _network_of(header, n_slots, archive)
+    progress = _progress_of(header["training"], header["version"], header["epochs_done"])
+    n_slots, has_best = len(_slots(state["optimizer"])), progress is not None and header["training"].get("best")
+    net = _network_of(header, 1 + n_slots + bool(has_best), archive)
     state["slots"] = [np.zeros_like(net.params) for _ in range(n_slots)]
-    for name, view in _tensors(net, state):
+    best = np.zeros_like(net.params) if has_best else None
+    if progress is not None:
+        progress.best = best
+    for name, view in _tensors(net, state, best):
         view[...] = archive.tensor(name, view.dtype.newbyteorder("<").str, view.shape)
     if progress is not None:
         _read_history(archive, progress)

@@ -144,8 +144,9 @@ def test_headers_that_describe_no_network(saved, members):
     assert facts(load(path)) == facts(net)
     bad = [
         ({"format": "other"}, "not a model of fastmlp"),
-        ({"version": 0}, "format version 0; this fastmlp reads version 1"),
-        ({"version": 2}, "format version 2; this fastmlp reads version 1"),
+        ({"version": 0}, "format version 0; this fastmlp reads versions 1 and 2"),
+        ({"version": 3}, "format version 3; this fastmlp reads versions 1 and 2"),
+        ({"version": True}, "format version True"),
         ({"version": None}, "format version None"),
         ({"version": "9" * 500}, "format version 999"),
         ({"kind": "Net"}, "kind is 'Net'"),
