@@ -27,6 +27,8 @@ from fastmlp.siamese import SiameseMLP
 from fastmlp.threads import cpu_info, set_num_threads
 
 if TYPE_CHECKING:
+    from fastmlp import plots
+    from fastmlp.plots import LossCurveDisplay
     from fastmlp.saving import FormatError, load
 
 __version__ = "0.1.0"
@@ -41,6 +43,7 @@ __all__ = [
     "FormatError",
     "History",
     "Lion",
+    "LossCurveDisplay",
     "OneCycle",
     "RMSprop",
     "ReduceOnPlateau",
@@ -53,14 +56,19 @@ __all__ = [
     "load",
     "losses",
     "metrics",
+    "plots",
     "set_num_threads",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """load and FormatError, imported when first asked for: who does not load needs no json and no zipfile."""
+    """What is imported when first asked for: who does not load or draw needs no json, no zipfile and no plots."""
     if name in ("load", "FormatError"):
         from fastmlp import saving
 
         return getattr(saving, name)
+    if name in ("plots", "LossCurveDisplay"):
+        import fastmlp.plots as plots
+
+        return plots if name == "plots" else plots.LossCurveDisplay
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")

@@ -38,6 +38,36 @@ class History:
     seconds: list[float] = field(default_factory=list)
     metric: str = ""
 
+    def plot(self, axes: Any = None) -> tuple[Any, ...]:
+        """Draw the losses, and the metric where there is one (extra ``plot``: Matplotlib).
+
+        Parameters
+        ----------
+        axes : matplotlib Axes or sequence of them, optional
+            Where to draw: the losses in the first, the metric in the second if there are two. By default in a new
+            figure.
+
+        Returns
+        -------
+        tuple of matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> history = fastmlp.History(loss=[0.7, 0.5, 0.4], val_loss=[0.8, 0.6, 0.6], seconds=[0.1, 0.1, 0.1])
+        >>> (axes,) = history.plot()
+        >>> axes.get_xlabel()
+        'epoch'
+        """
+        from fastmlp.plots import plot_history
+
+        return plot_history(self, axes)
+
 
 @dataclass
 class Progress:

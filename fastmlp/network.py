@@ -6,12 +6,12 @@ training.py; what inputs look like and what outputs mean is said by mlp.py and s
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastmlp import _arrays, _core, metrics
+from fastmlp import _arrays, metrics
 from fastmlp._engine import Network
 from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, check_name, check_number, check_whole
 from fastmlp._weights import row_weights
@@ -22,6 +22,10 @@ from fastmlp.losses import CLASSES, PROBABILITIES, Loss, loss_of
 from fastmlp.optimizers import Adam, Optimizer, engine_settings
 from fastmlp.regularization import Regularization
 from fastmlp.training import Call, Training, progress_bar
+
+if TYPE_CHECKING:
+    from fastmlp.range_test import RangeTest
+    from fastmlp.summary import Summary
 
 Gradients = list[tuple[NDArray[Any], NDArray[Any] | None]]
 
@@ -369,6 +373,80 @@ class BaseMLP(Network):
                 return self._train(inputs, targets, None, len(targets), optimizer) / len(targets)
             except FloatingPointError:
                 raise FloatingPointError("the loss is not finite; this step changed nothing") from None
+
+    def find_learning_rate(
+        self,
+        X: Any,
+        y: ArrayLike,
+        batch_size: int = 128,
+        low: float = 1e-7,
+        high: float = 1.0,
+        steps: int = 100,
+        optimizer: Optimizer = Adam(),  # noqa: B008 - settings are immutable
+    ) -> "RangeTest":
+        """A learning-rate range test (Smith 2017): the losses while the rate of a copy rises from low to high.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for fit.
+        batch_size : int, default 128
+        low, high : float, default 1e-7 and 1
+            The first and the last rate; between them each is the same multiple of the one before.
+        steps : int, default 100
+            Fewer are done if the loss is about to diverge.
+        optimizer : SGD, Adam or AdamW, default Adam()
+            Its own learning rate does not matter.
+
+        Returns
+        -------
+        RangeTest
+            With ``rates``, ``losses``, ``suggestion`` and ``plot()``. The network has not changed.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As fit does, and for rates and steps out of range.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> from fastmlp import digits
+        >>> X, y = digits.load()
+        >>> found = fastmlp.MLP([64, 32, 10]).find_learning_rate(X, y)
+        >>> 1e-4 < found.suggestion < 1e-1
+        True
+        """
+        from fastmlp.range_test import range_test  # for those who ask
+
+        batch_size = check_whole(batch_size, "batch_size", 1, sys.maxsize)
+        data = self._training_data(X, y)
+        self._refuse_not_finite(*data)
+        engine_settings(optimizer, self.dtype)
+        return range_test(self._twin(), data, batch_size, low, high, steps, optimizer)
+
+    def summary(self) -> "Summary":
+        """A table of the layers, their parameters, and the memory that they take.
+
+        Returns
+        -------
+        Summary
+            Shows itself as text, and as HTML in a notebook.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> fastmlp.MLP([4, 64, 2]).summary()
+        MLP, float32, loss softmax_cross_entropy
+        layer  inputs  outputs  activation  parameters
+        1           4       64  relu               320
+        2          64        2  identity           130
+        total                                      450
+        parameters 5.4 kB, gradients 5.4 kB
+        """
+        from fastmlp.summary import Summary
+
+        return Summary(self)
 
     def loss_and_grad(self, X: Any, y: ArrayLike) -> tuple[float, Gradients]:
         """The mean loss over the rows of X, and its gradient.

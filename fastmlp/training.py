@@ -52,10 +52,14 @@ class Training:
         self.steps = -(-self.rows // call.batch_size)
         self.progress = Progress(self.rows, call.batch_size, call.shuffle, net.epochs_done, described(call.stopping))
         self.order = np.empty(self.rows, np.uint32) if call.shuffle else None
-        self.begun = -1  # the epoch that order and passing were made for
-        self.passing: dict[str, Any] = {}  # what the engine gets for it
+        self.begun = -1  # the epoch whose order and rates are there
         self.on_batch_end = [callback.on_batch_end for callback in call.callbacks if hasattr(callback, "on_batch_end")]
+        self.pauses = bool(self.on_batch_end) or call.verbose == "bar" or call.checkpoint is not None
         self.losses = np.empty(self.steps) if self.on_batch_end else None
+        passing = {"weights": call.weights, "losses": self.losses, "regularization": call.regularization}
+        self.passing = {name: value for name, value in passing.items() if value is not None}
+        self.some_weigh_nothing = call.weights is not None and not call.weights.all()
+        self.scheduled = hasattr(call.optimizer.learning_rate, "rates")
         self.watch = None if call.stopping is None else Watch(call.stopping)
         self.metric: str | metrics.Metric = metrics.default(net.loss)
         if call.stopping is not None and call.stopping.metric != "loss":
@@ -67,7 +71,7 @@ class Training:
         net, call = self.net, self.call
         if call.checkpoint is not None or call.resume is not None:
             from fastmlp import saving
-        with net._turn(), self._bar() as bar:
+        with net._turn():
             if call.resume is not None:
                 self.progress = saving.resume(net, call.resume, self.progress, call.epochs)
             progress = self.progress
@@ -80,28 +84,17 @@ class Training:
             stopped = self.watch is not None and self.watch.stops
             net.reached = (progress.epochs, progress.rows_done, progress.loss_sum)
             try:
-                for callback in call.callbacks:
-                    callback.on_train_begin(net)
-                while net.reached[0] < call.epochs and not stopped:
-                    epoch, done, _ = net.reached
-                    stop = self._next_stop(epoch, done)
-                    stopped = self._train(epoch, done, stop)
-                    if stop == self.rows:
-                        stopped |= self._end_epoch(epoch)
-                    self._settle()
-                    if bar is not None:
-                        bar.update(-(-stop // call.batch_size) - done // call.batch_size)
-                    if stop == self.rows:
-                        for callback in call.callbacks:
-                            stopped |= bool(callback.on_epoch_end(net, epoch, history))
-                    due = (epoch * self.steps + -(-stop // call.batch_size)) % call.checkpoint_every == 0
-                    if call.checkpoint is not None and (due or stopped or net.reached[0] == call.epochs):
-                        saving.save_checkpoint(net, call.checkpoint, progress)
-                    if stop == self.rows:
-                        self._tell(bar, epoch)
-                conclude(net, progress.best)
-                for callback in call.callbacks:
-                    callback.on_train_end(net)
+                with self._bar() as bar:
+                    for callback in call.callbacks:
+                        callback.on_train_begin(net)
+                    while net.reached[0] < call.epochs and not stopped:
+                        stopped = self._advance(bar)
+                        if call.checkpoint is not None:
+                            ended = stopped or net.reached[0] == call.epochs
+                            if ended or self._steps_done() % call.checkpoint_every == 0:
+                                saving.save_checkpoint(net, call.checkpoint, progress)
+                        if net.reached[1] == 0:
+                            self._tell(bar)
             except KeyboardInterrupt:
                 self._settle()
                 if call.checkpoint is not None:
@@ -109,20 +102,44 @@ class Training:
                 raise
             finally:
                 self._settle()
+            conclude(net, progress.best)
+            for callback in call.callbacks:
+                callback.on_train_end(net)
         return history
 
-    def _next_stop(self, epoch: int, done: int) -> int:
+    def _steps_done(self) -> int:
+        epochs, rows_done, _ = self.net.reached
+        return epochs * self.steps + -(-rows_done // self.call.batch_size)
+
+    def _advance(self, bar: Any) -> bool:
+        """Train to where there is something to do between steps, and do it; whether it is to stop training."""
+        net, call = self.net, self.call
+        epoch, done, _ = net.reached
+        stop = self._next_stop(done)
+        stopped = self._train(epoch, done, stop)
+        ended = stop == self.rows
+        if ended:
+            stopped |= self._end_epoch(epoch)
+        self._settle()
+        if bar is not None:
+            bar.update(-(-stop // call.batch_size) - done // call.batch_size)
+        if ended:
+            for callback in call.callbacks:
+                stopped |= bool(callback.on_epoch_end(net, epoch, self.progress.history))
+        return stopped
+
+    def _next_stop(self, rows_done: int) -> int:
         """How far the engine may go through the rows before there is something to do here."""
         call, steps = self.call, self.steps
+        if not self.pauses:
+            return self.rows
         if self.on_batch_end:
             steps = 1
         elif call.verbose == "bar":
             steps = -(-steps // 100)  # each a hundredth of an epoch, so that the bar moves in long ones too
         if call.checkpoint is not None:
-            steps = min(
-                steps, call.checkpoint_every - (epoch * self.steps + done // call.batch_size) % call.checkpoint_every
-            )
-        return min(self.rows, done + steps * call.batch_size)
+            steps = min(steps, call.checkpoint_every - self._steps_done() % call.checkpoint_every)
+        return min(self.rows, rows_done + steps * call.batch_size)
 
     def _train(self, epoch: int, done: int, stop: int) -> bool:
         """Train on the rows from done to stop of an epoch; whether a callback says that this is enough."""
@@ -149,21 +166,19 @@ class Training:
         return stopped
 
     def _begin_epoch(self, epoch: int) -> None:
-        """The order of the rows, and what else is the engine's to know for this epoch."""
+        """The order of the rows and the learning rates of an epoch."""
         net, call = self.net, self.call
         if self.order is not None:
             _core.permutation(self.rows, net.seed, self.progress.epochs_before + epoch, self.order)
-        if call.weights is not None and not call.weights.all():
+        if call.weights is not None and self.some_weigh_nothing:
             _weights.refuse_empty_batches(call.weights, self.order, call.batch_size, epoch)
-        passing = {"weights": call.weights, "rates": self._rates(epoch), "losses": self.losses}
-        passing["regularization"] = call.regularization
-        self.passing = {name: value for name, value in passing.items() if value is not None}
+        if self.scheduled:
+            self.passing["rates"] = self._rates(epoch)
         self.begun = epoch
 
-    def _rates(self, epoch: int) -> NDArray[np.float64] | None:
+    def _rates(self, epoch: int) -> NDArray[np.float64]:
+        """The learning rates of an epoch's steps, as its schedule has them."""
         schedule: Any = self.call.optimizer.learning_rate
-        if not hasattr(schedule, "rates"):
-            return None
         first, total = epoch * self.steps, self.call.epochs * self.steps
         rates = np.asarray(schedule.rates(first, self.steps, total, self.progress.history))
         if rates.shape != (self.steps,) or rates.dtype != np.float64:
@@ -221,11 +236,12 @@ class Training:
         if self.call.verbose != "bar":
             yield None
             return
-        with progress_bar()(total=self.call.epochs * self.steps, unit="step") as bar:
+        total = self.call.epochs * self.steps
+        with progress_bar()(total=total, initial=self._steps_done(), unit="step") as bar:
             yield bar
 
-    def _tell(self, bar: Any, epoch: int) -> None:
-        """The figures of an epoch, in a line or beside the bar."""
+    def _tell(self, bar: Any) -> None:
+        """The figures of the last epoch, in a line or beside the bar."""
         history = self.progress.history
         figures = {"loss": history.loss[-1]}
         if history.val_loss:
@@ -234,20 +250,20 @@ class Training:
         if "rates" in self.passing:
             figures["rate"] = float(self.passing["rates"][-1])
         if bar is not None:
-            bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()})
+            bar.set_description(f"epoch {len(history.loss)}/{self.call.epochs}", refresh=False)  # when it is time to
+            bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)
         elif self.call.verbose:
-            epochs = self.call.epochs
+            epochs, width = self.call.epochs, len(str(self.call.epochs))
             columns = [f"{name} {value:<9.4g}" for name, value in figures.items()]
             milliseconds = 1e3 * history.seconds[-1]
-            print(f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}", *columns, f"{milliseconds:.3g} ms", sep="  ")
+            print(f"epoch {len(history.loss):>{width}}/{epochs}", *columns, f"{milliseconds:.3g} ms", sep="  ")
 
 
 def conclude(net: "BaseMLP", best: NDArray[Any] | None) -> None:
     """What is left to do when training ends: take the best weights, or else the average of them, if there are any."""
-    optimizer = net.optimizer_state()["optimizer"]
     if best is not None:
         net.params = best
-    elif getattr(optimizer, "ema", None) is not None:
+    elif getattr(net, "_average", None) is not None:
         net.params = net._average
 
 
