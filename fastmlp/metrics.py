@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastmlp._names import check_name
+from fastmlp.losses import CLASSES, PROBABILITIES
 
 __all__ = ["accuracy", "balanced_accuracy", "f1", "mean_absolute_error", "r2", "root_mean_squared_error"]
-
-CLASSES = ("softmax_cross_entropy", "focal")  # losses with class numbers for targets
-PROBABILITIES = ("binary_cross_entropy", "binary_focal")  # losses with numbers from 0 to 1
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 

@@ -229,7 +229,7 @@ class BaseMLP(Network):
         checkpoint: Any = None,
         checkpoint_every: int | None = None,
         resume: Any = None,
-        regularization: Any = None,
+        regularization: Regularization | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: str | Mapping[int, float] | ArrayLike | None = None,
         callbacks: Callback | Iterable[Callback] | None = None,
@@ -320,6 +320,8 @@ class BaseMLP(Network):
                 raise ValueError(f"early_stopping is {early_stopping!r}; it needs validation_data to look at")
             metrics.check_suits(stopping.metric, self.loss)
         labels, classes = self._labels(targets, class_weight)
+        if regularization is not None and not isinstance(regularization, Regularization):
+            raise ValueError(f"regularization is {regularization!r}; it must be a Regularization or None")
         weights = row_weights(sample_weight, class_weight, labels, classes, len(targets), batch_size, self.dtype)
         if verbose not in (True, False, "bar"):
             raise ValueError(f"verbose is {verbose!r}; it must be True, False or 'bar'")

@@ -11,7 +11,7 @@ from fastmlp._names import check_number, check_whole
 from fastmlp.schedules import power
 
 if TYPE_CHECKING:
-    from fastmlp.network import BaseMLP, Optimizer
+    from fastmlp.network import BaseMLP
 
 MEMORY, DIVERGED = 0.9, 4.0  # the test is over where a moving average of this memory is so many times its lowest
 REACH = 25  # the losses are smoothed by the mean over a 25th of all steps, to either side
@@ -90,12 +90,12 @@ def range_test(
     low: float,
     high: float,
     steps: int,
-    optimizer: "Optimizer",
+    optimizer: Any,
 ) -> RangeTest:
     """Train a network that nobody needs afterwards."""
     largest = float(np.finfo(twin.dtype).max)
-    check_number(low, "low", 5e-324, largest, "a positive finite number")
-    check_number(high, "high", float(low), largest, f"finite and greater than low, which is {low}")
+    check_number("low", low, 5e-324, largest, "a positive finite number")
+    check_number("high", high, float(low), largest, f"finite and greater than low, which is {low}")
     if high == low:
         raise ValueError(f"high is {high!r}; it must be finite and greater than low, which is {low}")
     steps = check_whole(steps, "steps", 2, 2**31)

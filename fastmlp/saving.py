@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 from fastmlp import _npz, _safetensors
 from fastmlp._files import FormatError, excess, json_of, replace
 from fastmlp.history import Progress
+from fastmlp.losses import BY_NAME
 from fastmlp.mlp import MLP
 from fastmlp.network import BaseMLP
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, Optimizer, RMSprop
+from fastmlp.schedules import Cosine, OneCycle, ReduceOnPlateau, StepDecay
 from fastmlp.siamese import SiameseMLP
 from fastmlp.training import conclude
 
@@ -36,10 +38,12 @@ __all__ = ["FormatError", "load", "save"]
 FORMAT = "fastmlp"
 KINDS: dict[str, type[MLP | SiameseMLP]] = {"MLP": MLP, "SiameseMLP": SiameseMLP}
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Lion)}
+SCHEDULES: dict[str, Any] = {kind.__name__: kind for kind in (StepDecay, Cosine, OneCycle, ReduceOnPlateau)}
 SLOTS = {"sgd": ("velocity",), "adam": ("m", "v"), "rmsprop": ("m", "v"), "lion": ("m",)}
 _HEADER: dict[str, Any] = dict.fromkeys(("format", "kind", "output_activation", "loss", "dtype"), str)
 _HEADER |= {"version": int, "sizes": list, "activations": list, "bias": bool, "seed": int, "epochs_done": int}
 _HEADER |= {"optimizer": (dict, type(None)), "metadata": dict, "training": (dict, type(None))}
+_HEADER_2: dict[str, Any] = _HEADER | {"objective": dict, "dropout": list, "init": str}
 _TRAINING: dict[str, Any] = {"rows": int, "batch_size": int, "shuffle": bool, "epochs_before": int, "epochs": int}
 _TRAINING |= {"rows_done": int, "loss_sum": float, "seconds": float}
 _TRAINING_2: dict[str, Any] = _TRAINING | {"early_stopping": (str, type(None)), "best": bool}
@@ -180,8 +184,10 @@ def from_bytes(data: bytes) -> MLP | SiameseMLP:
 
 def _header_of(net: BaseMLP, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
     optimizer = state["optimizer"]
-    version = 2 if progress is not None and progress.early_stopping is not None else 1
-    return {
+    version = _version(net, optimizer, progress)
+    if BY_NAME[net.loss] is not type(net.objective):
+        raise ValueError(f"the network's loss is a {type(net.objective).__name__}; only those of fastmlp can be saved")
+    header = {
         "format": FORMAT,
         "version": version,
         "kind": "SiameseMLP" if isinstance(net, SiameseMLP) else "MLP",
@@ -192,6 +198,26 @@ def _header_of(net: BaseMLP, state: dict[str, Any], progress: Progress | None) -
         "metadata": net.metadata,
         "training": None if progress is None else _training_header(progress, version),
     }
+    if version == 2:
+        objective = {name: float(value) for name, value in vars(net.objective).items()}
+        header |= {"objective": objective, "dropout": net.dropout, "init": net.init}
+    return header
+
+
+def _version(net: BaseMLP, optimizer: Optimizer | None, progress: Progress | None) -> int:
+    """The lowest version of the format that can say all this."""
+    plain = (
+        net.loss in ("squared_error", "softmax_cross_entropy", "binary_cross_entropy")
+        and net.objective == BY_NAME[net.loss]()
+        and "exp" not in (*net.activations, net.output_activation)
+        and not any(net.dropout)
+        and net.init == "auto"
+        and (progress is None or progress.early_stopping is None)
+    )
+    if optimizer is not None:
+        plain &= isinstance(optimizer, SGD | Adam) and optimizer.clip_norm is None and optimizer.ema is None
+        plain &= not hasattr(optimizer.learning_rate, "rates")  # type: ignore[attr-defined]
+    return 1 if plain else 2
 
 
 def _training_header(progress: Progress, version: int) -> dict[str, Any]:
@@ -213,8 +239,18 @@ def _optimizer_header(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, 
     if OPTIMIZERS.get(kind) is not type(optimizer):
         raise ValueError(f"the network's optimizer is a {kind}; only {', '.join(OPTIMIZERS)} can be saved")
     given = {name: value for name, value in vars(optimizer).items() if value is not None}
+    if hasattr(given["learning_rate"], "rates"):
+        given["learning_rate"] = _schedule_header(given["learning_rate"])
     settings = {name: kind_of(given[name]) for name, kind_of in _settings(type(optimizer), given).items()}
     return {"kind": kind, "settings": settings, "steps": state["steps"], "beta_powers": list(state["beta_powers"])}
+
+
+def _schedule_header(schedule: Any) -> dict[str, Any]:
+    kind = type(schedule).__name__
+    if SCHEDULES.get(kind) is not type(schedule):
+        raise ValueError(f"the optimizer's learning_rate is a {kind}; only {', '.join(SCHEDULES)} can be saved")
+    types: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(schedule)}
+    return {"kind": kind, "settings": {name: kind_of(getattr(schedule, name)) for name, kind_of in types.items()}}
 
 
 def _settings(optimizer_class: type[Optimizer], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,7 +258,8 @@ def _settings(optimizer_class: type[Optimizer], given: Mapping[str, Any]) -> dic
     fields = [
         field for field in dataclasses.fields(optimizer_class) if field.default is not None or field.name in given
     ]
-    return {field.name: bool if field.type is bool else float for field in fields}
+    types = {field.name: bool if field.type is bool else float for field in fields}
+    return types | ({"learning_rate": dict} if isinstance(given.get("learning_rate"), dict) else {})
 
 
 def _json_of(header: dict[str, Any]) -> bytes:
@@ -253,7 +290,7 @@ def _check_header(header: Any) -> None:
         raise FormatError("not a model of fastmlp")
     if header.get("version") not in (1, 2) or type(header["version"]) is not int:
         raise FormatError(f"format version {str(header.get('version'))[:80]}; this fastmlp reads versions 1 and 2")
-    _check_fields("its header", header, _HEADER)
+    _check_fields("its header", header, _HEADER if header["version"] == 1 else _HEADER_2)
     if header["epochs_done"] >= 2**32:
         raise FormatError(f"its header: epochs_done is {str(header['epochs_done'])[:80]}; wanted less than 2**32")
     for name, known in (("kind", tuple(KINDS)), ("dtype", ("float32", "float64"))):
@@ -262,6 +299,16 @@ def _check_header(header: Any) -> None:
     for size in header["sizes"]:
         if type(size) is not int or not 0 < size < 2**31:
             raise FormatError(f"its header: sizes contain {str(size)[:80]!r}")
+    if header["version"] == 2:
+        if header["loss"] not in BY_NAME:
+            raise FormatError(f"its header: loss is {header['loss'][:80]!r}; wanted one of {', '.join(BY_NAME)}")
+        fields = dataclasses.fields(BY_NAME[header["loss"]])
+        _check_fields("its objective", header["objective"], {field.name: float for field in fields})
+        for chance in header["dropout"]:
+            if type(chance) is not float:
+                raise FormatError(f"its header: dropout contains {str(chance)[:80]!r}")
+        if len(header["dropout"]) != max(len(header["sizes"]) - 2, 0):
+            raise FormatError(f"its header: dropout has {len(header['dropout'])} entries; wanted one a hidden layer")
 
 
 def _optimizer_of(found: dict[str, Any] | None) -> dict[str, Any]:
@@ -272,13 +319,26 @@ def _optimizer_of(found: dict[str, Any] | None) -> dict[str, Any]:
     powers, kind = found["beta_powers"], OPTIMIZERS.get(found["kind"])
     if kind is None:
         raise FormatError(f"optimizer {found['kind'][:80]!r}; wanted one of {', '.join(OPTIMIZERS)}")
-    _check_fields("its optimizer's settings", found["settings"], _settings(kind, found["settings"]))
+    settings = found["settings"]
+    _check_fields("its optimizer's settings", settings, _settings(kind, settings))
     if len(powers) != 2 or not all(type(power) is float and 0 <= power <= 1 for power in powers):
         raise FormatError(f"its optimizer: beta_powers are {str(powers)[:80]}; wanted two numbers from 0 to 1")
     try:
-        return {"optimizer": kind(**found["settings"]), "steps": found["steps"], "beta_powers": tuple(powers)}
+        if isinstance(settings["learning_rate"], dict):
+            settings = settings | {"learning_rate": _schedule_of(settings["learning_rate"])}
+        return {"optimizer": kind(**settings), "steps": found["steps"], "beta_powers": tuple(powers)}
     except ValueError as error:
         raise FormatError(f"its optimizer: {error}") from None
+
+
+def _schedule_of(found: dict[str, Any]) -> Any:
+    _check_fields("its learning_rate", found, {"kind": str, "settings": dict})
+    kind = SCHEDULES.get(found["kind"])
+    if kind is None:
+        raise FormatError(f"learning_rate {found['kind'][:80]!r}; wanted one of {', '.join(SCHEDULES)}")
+    fields = dataclasses.fields(kind)
+    _check_fields("its learning_rate's settings", found["settings"], {field.name: field.type for field in fields})
+    return kind(**found["settings"])
 
 
 def _progress_of(found: dict[str, Any] | None, version: int, epochs_done: int) -> Progress | None:
@@ -328,12 +388,20 @@ def _network_of(header: dict[str, Any], n_buffers: int, archive: Any) -> MLP | S
     settings = {name: header[name] for name in ("bias", "dtype", "seed")}
     if not siamese:
         settings |= {name: header[name] for name in ("loss", "output_activation")}
+        if header["version"] == 2:
+            settings |= {name: header[name] for name in ("dropout", "init")}
     try:
+        if not siamese and header["version"] == 2:
+            settings["loss"] = BY_NAME[header["loss"]](**header["objective"])
         net = KINDS[header["kind"]](sizes[:-1] if siamese else sizes, activation=header["activations"], **settings)
     except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"its header: {error}") from None
     if (net.sizes, net.loss, net.output_activation) != (tuple(sizes), header["loss"], header["output_activation"]):
         raise FormatError(f"its header: a {header['kind']} has no such sizes, loss or output_activation")
+    if header["version"] == 2:
+        wanted = header["objective"], tuple(header["dropout"]), header["init"]
+        if (vars(net.objective), net.dropout, net.init) != wanted:
+            raise FormatError(f"its header: a {header['kind']} has no such objective, dropout or init")
     net.metadata = header["metadata"]
     net.epochs_done = header["epochs_done"]
     return net
@@ -354,6 +422,8 @@ def _read(archive: Any) -> tuple[MLP | SiameseMLP, Progress | None]:
     progress = _progress_of(header["training"], header["version"], header["epochs_done"])
     n_slots, has_best = len(_slots(state["optimizer"])), progress is not None and header["training"].get("best")
     net = _network_of(header, 1 + n_slots + bool(has_best), archive)
+    if _version(net, state["optimizer"], progress) > header["version"]:
+        raise FormatError(f"its header has what version {header['version']} of the format had not")
     state["slots"] = [np.zeros_like(net.params) for _ in range(n_slots)]
     best = np.zeros_like(net.params) if has_best else None
     if progress is not None:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from fastmlp import _core, _weights, kernels, metrics
 from fastmlp.callbacks import Callback, EarlyStopping, Watch
 from fastmlp.history import History, Progress
+from fastmlp.losses import CLASSES, PROBABILITIES
 
 if TYPE_CHECKING:
-    from fastmlp.network import BaseMLP, Optimizer
+    from fastmlp.network import BaseMLP
+    from fastmlp.regularization import Regularization
 
 Data = tuple[tuple[NDArray[Any], ...], NDArray[Any]]  # inputs and targets, checked
 
@@ -30,7 +32,7 @@ class Call:
     data: Data
     epochs: int
     batch_size: int
-    optimizer: "Optimizer"
+    optimizer: Any
     shuffle: bool
     validation: Data | None
     threads: int | None
@@ -39,7 +41,7 @@ class Call:
     checkpoint_every: int
     resume: Any
     weights: NDArray[Any] | None
-    regularization: Any
+    regularization: "Regularization | None"
     callbacks: tuple[Callback, ...]
     stopping: EarlyStopping | None
 
@@ -57,14 +59,14 @@ class Training:
         self.pauses = bool(self.on_batch_end) or call.verbose == "bar" or call.checkpoint is not None
         self.losses = np.empty(self.steps) if self.on_batch_end else None
         passing = {"weights": call.weights, "losses": self.losses, "regularization": call.regularization}
-        self.passing = {name: value for name, value in passing.items() if value is not None}
+        self.passing: dict[str, Any] = {name: value for name, value in passing.items() if value is not None}
         self.some_weigh_nothing = call.weights is not None and not call.weights.all()
         self.scheduled = hasattr(call.optimizer.learning_rate, "rates")
         self.watch = None if call.stopping is None else Watch(call.stopping)
         self.metric: str | metrics.Metric = metrics.default(net.loss)
         if call.stopping is not None and call.stopping.metric != "loss":
             self.metric = call.stopping.metric
-        self.averaged = getattr(call.optimizer, "ema", None) is not None
+        self.averaged = call.optimizer.ema is not None
         self.twin = net._twin() if self.averaged and call.validation is not None else net
 
     def run(self) -> History:
@@ -178,7 +180,7 @@ class Training:
 
     def _rates(self, epoch: int) -> NDArray[np.float64]:
         """The learning rates of an epoch's steps, as its schedule has them."""
-        schedule: Any = self.call.optimizer.learning_rate
+        schedule = self.call.optimizer.learning_rate
         first, total = epoch * self.steps, self.call.epochs * self.steps
         rates = np.asarray(schedule.rates(first, self.steps, total, self.progress.history))
         if rates.shape != (self.steps,) or rates.dtype != np.float64:
@@ -263,7 +265,7 @@ def conclude(net: "BaseMLP", best: NDArray[Any] | None) -> None:
     """What is left to do when training ends: take the best weights, or else the average of them, if there are any."""
     if best is not None:
         net.params = best
-    elif getattr(net, "_average", None) is not None:
+    elif net._average is not None:
         net.params = net._average
 
 
@@ -281,14 +283,14 @@ def evaluate(
     """Mean loss and a metric over checked rows. Sums run in order: cumsum never reassociates."""
     z = np.empty((len(y), net.sizes[-1]), net.dtype)
     net._forward(X, z, threads)
-    losses, _ = getattr(kernels, net.loss)(z, y)
+    losses, _ = getattr(kernels, net.loss)(z, y, **vars(net.objective))
     loss = float(np.cumsum(losses, dtype="f8")[-1]) / len(y)
-    if net.loss == "softmax_cross_entropy":
+    if net.loss in CLASSES:
         true, pred = y, z.argmax(1)
-    elif net.loss == "binary_cross_entropy":
+    elif net.loss in PROBABILITIES:
         true, pred = (y > 0.5).astype(np.int64), (z > 0).astype(np.int64)
     else:
-        true, pred = y, z
+        true, pred = y, kernels.exp(z) if net.loss == "poisson" else z
     if true.ndim == 2 and true.shape[1] == 1:
         true, pred = true[:, 0], pred[:, 0]
     function = metric if callable(metric) else metrics.METRICS[metric].function
