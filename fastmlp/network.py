@@ -20,6 +20,7 @@ from fastmlp.history import History
 from fastmlp.initialization import INITS, draw_weights
 from fastmlp.losses import CLASSES, PROBABILITIES, Loss, loss_of
 from fastmlp.optimizers import Adam, Optimizer, engine_settings
+from fastmlp.regularization import Regularization
 from fastmlp.training import Call, Training, progress_bar
 
 if TYPE_CHECKING:
