@@ -213,6 +213,17 @@ def test_masks_depend_on_seed_and_step_alone():
     assert not np.array_equal(first[0], first[1])
 
 
+def test_a_batch_in_chunks_has_the_same_masks_for_any_number_of_threads(rng, dtype):
+    X, t = rng.normal(size=(3000, 60)).astype(dtype), rng.integers(0, 3, 3000)
+    settings = {"sample_weight": rng.uniform(0, 2, 3000), "regularization": Regularization(0.01, 0.1, max_norm=1.0)}
+    params = []
+    for threads in (1, 2, 3):  # a chunk takes a multiple of threads: here the whole batch, or parts of it
+        net = MLP([60, 150, 40, 3], dropout=[0.5, 0.2], dtype=dtype)
+        net.fit(X, t, epochs=2, batch_size=2900, optimizer=Adam(clip_norm=0.1), threads=threads, **settings)
+        params.append(net.params.tobytes())
+    assert len(set(params)) == 1
+
+
 @pytest.mark.parametrize("activation", oracle.DIFFERENTIABLE)
 def test_the_gradient_is_that_of_the_masked_network(rng, activation):
     # One row of x: what dropout left of unit j is told by the change of W2[:, j], and then all else must follow.
