@@ -370,10 +370,9 @@ class BaseMLP(Network):
         True
         """
         inputs, targets = self._training_data(X, y)
-        if hasattr(getattr(optimizer, "learning_rate", None), "rates"):
-            raise ValueError(
-                f"learning_rate is {optimizer.learning_rate!r}; schedules are for fit, a step takes a number"
-            )
+        rate = getattr(optimizer, "learning_rate", None)
+        if hasattr(rate, "rates"):
+            raise ValueError(f"learning_rate is {rate!r}; schedules are for fit, a step takes a number")
         with self._turn():
             try:
                 return self._train(inputs, targets, None, len(targets), optimizer) / len(targets)

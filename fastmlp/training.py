@@ -66,8 +66,8 @@ class Training:
         self.metric: str | metrics.Metric = metrics.default(net.loss)
         if call.stopping is not None and call.stopping.metric != "loss":
             self.metric = call.stopping.metric
-        self.averaged = call.optimizer.ema is not None
-        self.twin = net._twin() if self.averaged and call.validation is not None else net
+        averaged = call.optimizer.ema is not None
+        self.twin = net._twin() if averaged and call.validation is not None else net
 
     def run(self) -> History:
         net, call = self.net, self.call
@@ -203,7 +203,7 @@ class Training:
         history.seconds.append(progress.seconds)
         history.loss.append(net.reached[2] / self.rows)
         if call.validation is not None:
-            params = net._average if self.averaged else net.params
+            params = net.params if net._average is None else net._average
             if self.twin is not net:
                 self.twin.params = params
             val_loss, val_metric = evaluate(self.twin, *call.validation, self.metric, call.threads)
