@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastmlp.network import BaseMLP
 
-HEAD = ("layer", "inputs", "outputs", "activation", "parameters")
+HEAD = ["layer", "inputs", "outputs", "activation", "dropout", "parameters"]  # dropout only where there is some
+SIDES = ["left", "right", "right", "left", "right", "right"]
 
 
 class Summary:
@@ -29,31 +30,28 @@ class Summary:
 
     def __init__(self, net: "BaseMLP") -> None:
         self._title = f"{type(net).__name__}, {net.dtype}, loss {net.loss}"
-        names = [*net.activations, net.output_activation]
-        self._rows = []
-        for layer, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), 1):
+        names, chances = [*net.activations, net.output_activation], [*net.dropout, 0.0]
+        rows = []
+        for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
             count = W.size + (0 if b is None else b.size)
-            which = "head" if net._siamese and layer == len(names) else str(layer)
-            self._rows.append((which, f"{W.shape[1]:,}", f"{W.shape[0]:,}", name, f"{count:,}"))
-        self._total = f"{net.n_params:,}"
+            which = "head" if net._siamese and layer == len(names) - 1 else str(layer + 1)
+            chance = f"{chances[layer]:g}" if chances[layer] else ""
+            rows.append([which, f"{W.shape[1]:,}", f"{W.shape[0]:,}", names[layer], chance, f"{count:,}"])
+        table = [HEAD, *rows, ["total", "", "", "", "", f"{net.n_params:,}"]]
+        shown = [i for i in range(len(HEAD)) if HEAD[i] != "dropout" or any(chances)]
+        self._table = [[row[i] for i in shown] for row in table]
+        self._sides = [SIDES[i] for i in shown]
         state = net.optimizer_state()
         memory = [("parameters", net.params.nbytes), ("gradients", net.grads.nbytes)]
         if state["slots"]:
-            memory.append(
-                (f"state of {type(state['optimizer']).__name__}", sum(slot.nbytes for slot in state["slots"]))
-            )
+            kind = type(state["optimizer"]).__name__
+            memory.append((f"state of {kind}", sum(slot.nbytes for slot in state["slots"])))
         self._memory = ", ".join(f"{what} {_bytes(n)}" for what, n in memory)
 
     def __str__(self) -> str:
-        table = [HEAD, *self._rows, ("total", "", "", "", self._total)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = []
-        for row in table:
-            cells = [
-                cell.ljust(w) if i in (0, 3) else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
+        widths = [max(map(len, column)) for column in zip(*self._table, strict=True)]
+        specs = [("<" if side == "left" else ">") + str(width) for side, width in zip(self._sides, widths, strict=True)]
+        lines = ["  ".join(map(format, row, specs)).rstrip() for row in self._table]
         return "\n".join([self._title, *lines, self._memory])
 
     __repr__ = __str__
@@ -61,19 +59,18 @@ class Summary:
     def _repr_html_(self) -> str:
         import html
 
-        def row(cells: tuple[str, ...], tag: str) -> str:
-            sides = ("left", "right", "right", "left", "right")
+        def row(cells: list[str], tag: str) -> str:
             inner = [
                 f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>'
-                for cell, side in zip(cells, sides, strict=True)
+                for cell, side in zip(cells, self._sides, strict=True)
             ]
             return f"<tr>{''.join(inner)}</tr>"
 
-        body = "".join(row(cells, "td") for cells in self._rows)
+        head, *layers, total = self._table
         return (
             f"<table><caption>{html.escape(self._title)}<br>{html.escape(self._memory)}</caption>"
-            f"<thead>{row(HEAD, 'th')}</thead><tbody>{body}</tbody>"
-            f"<tfoot>{row(('total', '', '', '', self._total), 'td')}</tfoot></table>"
+            f"<thead>{row(head, 'th')}</thead><tbody>{''.join(row(cells, 'td') for cells in layers)}</tbody>"
+            f"<tfoot>{row(total, 'td')}</tfoot></table>"
         )
 
 

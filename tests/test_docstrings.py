@@ -40,13 +40,16 @@ def without_screen():
 
 
 @pytest.mark.skipif(not README.exists(), reason="only a clone and an sdist have the README")
-def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
+def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    first, second = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
     names = {}
-    exec(code, names)
+    exec(first, names)
     assert names["accuracy"] > 0.95
     assert (names["again"].params == names["net"].params).all()
+    exec(second, names)
+    assert max(names["history"].val_metric) > 0.97
+    assert len(names["history"].loss) <= 200
 
 
 def public():

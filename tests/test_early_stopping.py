@@ -117,6 +117,25 @@ def test_a_metric_that_is_not_a_number_never_improves(rng):
     assert oracle.same(net.params, other.params)
 
 
+def test_an_error_in_a_metric_comes_out_and_leaves_a_usable_network(rng):
+    train, validation = noisy(rng)
+    calls = []
+
+    def failing(true, pred):
+        calls.append(1)
+        if len(calls) == 3:
+            raise ZeroDivisionError
+        return 1.0
+
+    net, alone = MLP([6, 16, 2], seed=1), MLP([6, 16, 2], seed=1)
+    with pytest.raises(ZeroDivisionError):
+        net.fit(*train, epochs=9, validation_data=validation, early_stopping=EarlyStopping(failing))
+    assert net.epochs_done == 2  # the third is trained, but was never judged
+    alone.fit(*train, epochs=3)
+    assert oracle.same(net.params, alone.params)
+    net.fit(*train, epochs=1)
+
+
 def test_it_needs_validation_data():
     net = MLP([2, 2])
     call = partial(net.fit, np.ones((2, 2)), [0, 1], early_stopping=True)

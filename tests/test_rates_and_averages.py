@@ -1,7 +1,9 @@
 """Schedules and averaged weights in fit: as steps with plain rates, averaged by hand; resumed as unbroken."""
 
 import os
+import signal
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 import oracle
@@ -181,6 +183,39 @@ def test_every_checkpoint_leads_to_the_same_bits(tmp_path, rng, name, dropout):
         again = resumed.fit(X, y, **settings, resume=checkpoint, threads=threads)
         assert (again.loss, again.val_loss, again.val_metric) == (history.loss, history.val_loss, history.val_metric)
         assert facts(resumed) == facts(unbroken)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_an_interrupt_at_any_moment_leaves_a_checkpoint_to_go_on_from(tmp_path, rng):
+    X, y = data(rng, rows=300)
+    settings = {"epochs": 40, "batch_size": 32, "validation_data": data(rng), "callbacks": Callback()}
+    settings |= {"optimizer": Adam(SCHEDULES["plateau"], ema=0.9), "early_stopping": EarlyStopping(patience=15)}
+
+    def fresh():
+        return MLP([4, 16, 3], seed=1)
+
+    unbroken, start = fresh(), perf_counter()
+    history = unbroken.fit(X, y, **settings)
+    duration, interrupted = perf_counter() - start, 0
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for delay in np.linspace(1e-4, 1.2 * duration, 60):
+            path = tmp_path / f"{delay}.npz"
+            try:
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                fresh().fit(X, y, **settings, checkpoint=path, checkpoint_every=10**6)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                if path.exists():
+                    interrupted += 1
+                    again = fresh()
+                    assert again.fit(X, y, **settings, resume=path).val_loss == history.val_loss
+                    assert facts(again) == facts(unbroken)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 5
 
 
 def test_load_gives_the_average(tmp_path, rng):

@@ -68,6 +68,11 @@ def test_summary(bias, dtype):
     ]
 
 
+def test_summary_shows_dropout():
+    lines = str(MLP([3, 8, 7, 2], dropout=[0.25, 0]).summary()).splitlines()
+    assert [line.split()[-2] for line in lines[1:5]] == ["dropout", "0.25", "relu", "identity"]
+
+
 def test_summary_of_pairs_names_the_head():
     lines = str(SiameseMLP([3, 8, 4]).summary()).splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "head"]
