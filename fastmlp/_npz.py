@@ -35,7 +35,8 @@ def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     """Write (name, array) pairs, little-endian."""
     import zipfile
 
-    with zipfile.ZipFile(file, "w") as archive:
+    archive = zipfile.ZipFile(file, "w")
+    try:
         for name, array in arrays:
             array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             text = _description(array.dtype.str, array.shape)
@@ -49,6 +50,10 @@ def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
                 out.write(array.data)
         if any(member.flag_bits for member in archive.infolist()):  # zipfile could not seek, and chose another layout
             raise OSError(errno.EIO, os.strerror(errno.EIO))
+    except BaseException:
+        archive.fp = None  # else close, __del__'s too, would complain of an unfinished member in the error's place
+        raise
+    archive.close()
 
 
 class Archive:
