@@ -42,6 +42,7 @@ typedef struct {
     int siamese;
     double loss_parameter; /* smoothing of labels, Huber's delta, the quantile, focal gamma */
     int loss_clips;        /* the loss as reported is that of probabilities in [eps, 1 - eps], as scikit-learn has it */
+    int loss_averages;     /* the loss as reported is a mean over outputs, as scikit-learn has the squared error */
 } fm_net;
 
 /* An optimizer's settings and the part of its state that is not an array. beta_power are the running products beta^t. */

@@ -394,6 +394,8 @@ static int FN(train)(fm_training *t, double until)
             FN(limit_norms)(t);
         if (t->optimizer && t->average)
             FN(move_average)(t);
+        if (t->net->loss_averages)
+            loss /= (double)t->net->layers[t->net->n_layers - 1].outputs;
         if (t->weights || penalised)
             loss = (loss / j.share + penalty) * (double)j.batch;
         if (t->losses)

@@ -28,6 +28,7 @@ cdef extern from "fastmlp.h" nogil:
         int siamese
         double loss_parameter
         int loss_clips
+        int loss_averages
 
     ctypedef struct fm_optimizer:
         int rule

@@ -149,7 +149,8 @@ cdef class Network:
             l.inputs, l.outputs, l.ld, l.W, l.b, l.before, l.activation = inputs, outputs, ld, W, b, before, activation
             l.dropout = dropout
         self.net = fm_net(
-            self.layers, len(plan), _names.LOSSES.index(loss.name), siamese, loss.parameter, loss.clips
+            self.layers, len(plan), _names.LOSSES.index(loss.name), siamese, loss.parameter, loss.clips,
+            loss.averages,
         )
         self.dropout_seed = seed
         self.inputs, self.outputs = plan[0][0], plan[-1][1]
@@ -407,10 +408,12 @@ cdef class Network:
             t.rows = stop
         return self._run(&t, epoch)
 
-    def _gradient(self, tuple X, y, threads=None):
-        """The mean loss over all rows of X, its gradient in grads."""
+    def _gradient(self, tuple X, y, threads=None, *, cnp.ndarray weights=None):
+        """The mean loss over all rows of X, weighted where there are weights (rows,); its gradient in grads."""
         cdef fm_training t
         self._prepare(&t, X, y, len(X[0]), threads)
+        if weights is not None:
+            t.weights = cnp.PyArray_DATA(weights)
         return self._run(&t, 0) / t.rows
 
     cdef double _run(self, fm_training *t, epoch) except? -1:
