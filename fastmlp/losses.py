@@ -24,7 +24,7 @@ _AT_LEAST_0, _FRACTION = (0.0, float("inf"), "a finite number of at least 0"), (
 
 @dataclass(frozen=True)
 class Loss:
-    """What all losses share: a name, and whether the reported loss is of clipped probabilities, or a mean over outputs."""
+    """What all losses share: a name, and whether what is told is of clipped probabilities, or a mean over outputs."""
 
     name: ClassVar[str]
     clips: ClassVar[bool] = False

@@ -1,0 +1,414 @@
+"""What fastmlp's two estimators for scikit-learn share; sklearn.py has the classes and says what parameters mean.
+
+scikit-learn itself checks data, draws random numbers and says when to stop. Replaced is what costs time: the steps of
+an epoch, the gradient that L-BFGS asks for, and prediction.
+"""
+
+import warnings
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+from operator import is_
+from time import perf_counter
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from fastmlp import _core, kernels, losses
+from fastmlp._sklearn_epochs import Judge, Passes, pieces, rows_of
+from fastmlp.callbacks import EarlyStopping, check_callbacks
+from fastmlp.history import History
+from fastmlp.initialization import draw_weights
+from fastmlp.mlp import MLP
+from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop
+
+# ---- what scikit-learn does otherwise than fastmlp ----
+
+
+@dataclass(frozen=True)
+class SklearnSGD(SGD):
+    """Momentum may be 1."""
+
+    def __post_init__(self) -> None:
+        """The estimator's constraints have checked the rest."""
+
+
+@dataclass(frozen=True)
+class SklearnAdam(Adam):
+    """Epsilon has no bias correction."""
+
+    bias_corrected_epsilon: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class SklearnSoftmaxCrossEntropy(losses.SoftmaxCrossEntropy):
+    """The loss that is told is that of clipped probabilities."""
+
+    clips: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class SklearnBinaryCrossEntropy(losses.BinaryCrossEntropy):
+    """The loss that is told is that of clipped probabilities."""
+
+    clips: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class SklearnSquaredError(losses.SquaredError):
+    """The loss that is told is a mean over outputs, its gradient that of the sum."""
+
+    averages: ClassVar[bool] = True
+
+
+class Estimator(BaseMultilayerPerceptron):
+    """What both estimators share.
+
+    After fit, coefs_ and intercepts_ are views of a network's parameters (_live). A user may put other arrays there:
+    these are copied into a second network (_spare) whenever outputs are wanted, as nobody tells when they change.
+    """
+
+    coefs_: Any
+    intercepts_: Any
+    validation_scores_: Any
+    _live: Any  # (network, its views, and the parameters that it was built by: activation, (dropout, loss))
+
+    # ---- networks ----
+
+    def _activations(self) -> list[str]:
+        """The engine's name of each hidden layer's activation."""
+        given, layers = self.activation, len(self.coefs_) - 1
+        names = [given] * layers if isinstance(given, str) else list(given)
+        if len(names) != layers:
+            raise ValueError(f"activation is {given!r}; it must be one name, or one per hidden layer ({layers} here)")
+        return ["sigmoid" if name == "logistic" else name for name in names]
+
+    def _objective(self) -> losses.Loss:
+        raise NotImplementedError
+
+    def _build(self, dtype: np.dtype[Any], **settings: Any) -> MLP:
+        sizes = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        return MLP(sizes, self._activations(), self._objective(), dtype=dtype, init="zeros", **settings)
+
+    def _take(self, net: MLP, coefs: list[NDArray[Any]], intercepts: list[NDArray[Any]]) -> None:
+        """Copy weights and biases into a network."""
+        for W, b, coef, intercept in zip(net.weights, net.biases, coefs, intercepts, strict=True):
+            assert b is not None
+            W.T[:], b[:] = coef, intercept
+
+    def _is_live(self) -> bool:
+        """Whether the parameters are where the live network has them."""
+        live = self.__dict__.get("_live")
+        if live is None or live[2] != self.activation or len(live[1]) != 2 * len(self.coefs_):
+            return False
+        return all(map(is_, live[1], chain(self.coefs_, self.intercepts_)))
+
+    def _network(self, dtype: np.dtype[Any]) -> MLP:
+        """A network of that dtype with the parameters as they are."""
+        if self._is_live() and self._live[0].dtype == dtype:
+            net: MLP = self._live[0]
+            return net
+        key = (dtype, self.activation, [coef.shape for coef in self.coefs_])
+        spare = self.__dict__.get("_spare")
+        if spare is None or spare[1] != key:
+            spare = self._spare = (self._build(dtype), key)
+        net = spare[0]
+        self._take(net, self.coefs_, self.intercepts_)
+        return net
+
+    def _adopt(self, state: dict[str, Any] | None = None) -> MLP:
+        """Make coefs_ and intercepts_ views of a live network for training, which goes on with an optimizer's state."""
+        settings = (self.dropout, self._objective())
+        if self._is_live():
+            net: MLP = self._live[0]
+            if self._live[3] == settings:
+                return net
+        if state is None and "_live" in self.__dict__:
+            state = self._live[0].optimizer_state()
+        net = self._build(self._dtype(), dropout=self.dropout, seed=self.__dict__.get("_seed", 0))
+        self._take(net, self.coefs_, self.intercepts_)
+        if state and all(a.shape == net.params.shape and a.dtype == net.dtype for a in state["slots"]):
+            net.set_optimizer_state(state)
+        self.coefs_, self.intercepts_ = [W.T for W in net.weights], list(net.biases)
+        self._live = (net, (*self.coefs_, *self.intercepts_), self.activation, settings)
+        self.__dict__.pop("_spare", None)
+        return net
+
+    def _dtype(self, *others: Any) -> np.dtype[Any]:
+        """What scikit-learn would compute in, with these parameters and others' dtypes."""
+        dtype = np.result_type(*self.coefs_, *others)
+        return dtype if dtype in ("f4", "f8") else np.dtype("f8")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__().copy()
+        state.pop("_spare", None)
+        if "_live" in state:
+            state["_live"] = state["_live"][0].optimizer_state()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        live = state.get("_live")
+        super().__setstate__({name: value for name, value in state.items() if name != "_live"})
+        if live is not None:
+            self._adopt(live)
+
+    # ---- prediction ----
+
+    def _quick_outputs(self, X: Any) -> NDArray[Any] | None:
+        """_forward_pass_fast of a plain array that needs none of scikit-learn's checks; of anything else None."""
+        if not _core.float_size(X) or X.ndim != 2 or not self._is_live() or "feature_names_in_" in self.__dict__:
+            return None
+        net: MLP = self._live[0]
+        if X.dtype != net.dtype or X.shape[1] != net.sizes[0] or not len(X) or _core.first_not_finite(X) < X.size:
+            return None
+        return self._activated(net(X))
+
+    def _activated(self, z: NDArray[Any]) -> NDArray[Any]:
+        """The last layer's activation, in place."""
+        kind = self.out_activation_
+        if kind == "softmax":
+            kernels.softmax(z, out=z)
+        elif kind == "logistic":
+            kernels.sigmoid(z, out=z)
+        elif kind == "exp":
+            np.exp(z, out=z)
+        return z
+
+    def _forward_pass_fast(self, X: Any, check_input: bool = True) -> NDArray[Any]:
+        if check_input:
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        dtype = self._dtype(X.dtype)
+        net, X = self._network(dtype), rows_of(X, dtype)
+        return self._activated(np.concatenate([net(rows) for _, rows in pieces(X)]) if issparse(X) else net(X))
+
+    # ---- training ----
+
+    def _initialize(self, y: NDArray[Any], layer_units: list[int], dtype: np.dtype[Any]) -> None:
+        self.n_iter_, self.t_ = 0, 0
+        self.n_outputs_, self.n_layers_ = y.shape[1], len(layer_units)
+        self.out_activation_ = self._out_activation()
+        layers = [self._init_coef(*units, dtype) for units in pairwise(layer_units)]
+        self.coefs_, self.intercepts_ = map(list, zip(*layers, strict=True))
+        self.__dict__.pop("_live", None)
+        names = [*self._activations(), "identity"]
+        if self.init != "auto" or np.any(self.dropout):  # else scikit-learn's random numbers stay in step
+            self._seed = self._random_state.randint(2**31)
+        if self.init != "auto":
+            for i, (coef, intercept) in enumerate(zip(self.coefs_, self.intercepts_, strict=True)):
+                draw_weights(coef.T, self.init, names[i], self._seed, i)
+                intercept[:] = 0
+        if self.solver == "lbfgs":
+            return
+        self.loss_curve_: list[float] = []
+        self.history_, self._no_improvement_count = History(self.loss_curve_), 0
+        early = bool(self.early_stopping)
+        self.validation_scores_ = [] if early else None
+        self.best_validation_score_ = -np.inf if early else None
+        self.best_loss_ = None if early else np.inf
+        if early and not isinstance(self.early_stopping, EarlyStopping):
+            self._best_coefs = [coef.copy() for coef in self.coefs_]
+            self._best_intercepts = [intercept.copy() for intercept in self.intercepts_]
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, validation_data: Any = None
+    ) -> Any:
+        hidden = self.hidden_layer_sizes
+        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
+        if np.any(np.array(hidden) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        y = y.reshape(len(y), -1)
+        sample_weight = self._weighted(y, sample_weight, incremental)
+        self.n_outputs_ = y.shape[1]
+        self._random_state = check_random_state(self.random_state)
+        if first:
+            self._initialize(y, [X.shape[1], *hidden, self.n_outputs_], X.dtype)
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(X, y, sample_weight, validation_data)
+        else:
+            self._fit_stochastic(X, y, sample_weight, incremental, validation_data)
+        if not all(np.isfinite(w).all() for w in chain(self.coefs_, self.intercepts_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+                " preprocessed."
+            )
+        return self
+
+    def _weighted(self, y: NDArray[Any], sample_weight: Any, incremental: bool) -> Any:
+        """sample_weight with the weights of the classes in it."""
+        return sample_weight
+
+    def _targets(self, y: NDArray[Any], net: MLP) -> NDArray[Any]:
+        """y (B, O) as the engine takes it; what it takes already stays."""
+        if net.loss in losses.CLASSES:
+            return y.argmax(axis=1) if y.ndim == 2 else y
+        if net.loss == "poisson" and (y < 0).any():
+            raise ValueError(f"y has the value {y.min()}; loss='poisson' needs numbers of at least 0")
+        return np.ascontiguousarray(y, net.dtype)
+
+    # ---- training by L-BFGS ----
+
+    def _fit_lbfgs(self, X: Any, y: NDArray[Any], sample_weight: Any, validation_data: Any) -> None:
+        asked = {name: getattr(self, name) for name in ("dropout", "max_norm", "clip_norm", "ema", "callbacks")}
+        asked["validation_data"] = validation_data
+        asked["early_stopping"] = isinstance(self.early_stopping, EarlyStopping)
+        asked["learning_rate"] = not isinstance(self.learning_rate, str)
+        for name, value in asked.items():
+            if value is not None and np.any(value):
+                raise ValueError(f"solver='lbfgs' has no steps to which {name} could apply; it must be left out")
+        units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        net = self._network(self._dtype(X.dtype))
+        super()._fit_lbfgs(rows_of(X, net.dtype), self._targets(y, net), sample_weight, None, None, None, None, units)
+        self._adopt()  # SciPy leaves float64 whatever the dtype of X
+
+    def _backprop(self, X: Any, y: NDArray[Any], sample_weight: Any, *_: Any) -> tuple[float, Any, Any]:
+        """The penalised loss over all rows, and its gradient, for L-BFGS."""
+        net = self._network(self._dtype(X.dtype))
+        y, X = self._targets(y, net), rows_of(X, net.dtype)
+        weights = None if sample_weight is None else np.ascontiguousarray(sample_weight, net.dtype)
+        total = X.shape[0] if weights is None else weights.sum()
+        loss, gradient = 0.0, np.zeros_like(net.params)
+        for some, rows in pieces(X):
+            some_weights = None if weights is None else weights[some]
+            share = (len(rows) if some_weights is None else some_weights.sum()) / total
+            loss += share * net._gradient((rows,), y[some], weights=some_weights)
+            gradient += share * net.grads
+        views = net._views(gradient)
+        for W, (dW, _b) in zip(net.weights, views, strict=True):
+            loss += (0.5 * self.alpha * np.vdot(W, W) + self.l1 * np.abs(W).sum()) / total
+            dW += (self.alpha * W + self.l1 * np.sign(W)) / total
+        return loss, [dW.T for dW, _ in views], [db for _, db in views]
+
+    # ---- training by minibatches ----
+
+    def _rule(self) -> tuple[Any, Any]:
+        """What keeps the learning rate from epoch to epoch, as scikit-learn has it, and the engine's optimizer."""
+        scheduled = not isinstance(self.learning_rate, str)
+        rate = self.learning_rate_init
+        first = self.learning_rate if scheduled else rate
+        more = {"clip_norm": self.clip_norm, "ema": self.ema}
+        betas, momentum = (self.beta_1, self.beta_2), (self.momentum, self.nesterovs_momentum)
+        match self.solver:
+            case "sgd":
+                how = "constant" if scheduled else self.learning_rate
+                return SGDOptimizer([], rate, how, *momentum, self.power_t), SklearnSGD(first, *momentum, **more)
+            case "adam":
+                return AdamOptimizer([], rate, *betas, self.epsilon), SklearnAdam(first, *betas, self.epsilon, **more)
+            case "adamw":
+                return BaseOptimizer(rate), AdamW(first, *betas, self.epsilon, **more)
+            case "rmsprop":
+                return BaseOptimizer(rate), RMSprop(first, epsilon=self.epsilon, **more)
+            case "lion":
+                return BaseOptimizer(rate), Lion(first, *betas, **more)
+        given = {name: value for name, value in more.items() if value is not None}
+        if scheduled:
+            given["learning_rate"] = first
+        optimizer = replace(self.solver, **given)
+        return BaseOptimizer(0.0 if hasattr(optimizer.learning_rate, "rates") else optimizer.learning_rate), optimizer
+
+    def _fit_stochastic(
+        self, X: Any, y: NDArray[Any], sample_weight: Any, incremental: bool, validation_data: Any
+    ) -> None:
+        net = self._adopt()
+        if not incremental or not hasattr(self, "_optimizer"):
+            net.reset_optimizer()
+            self._optimizer, self._steps_by = self._rule()
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if "history_" not in self.__dict__:  # parameters set by hand
+            self.history_ = History(self.loss_curve_)
+        judge = Judge(self, net)
+        if validation_data is not None:
+            judge.take(*self._validation_rows(validation_data), for_history=True)
+        elif self.early_stopping:
+            (X, y, sample_weight), validation = self._split(X, y, sample_weight)
+            judge.take(*validation)
+        callbacks = check_callbacks(self.callbacks)
+        passes = Passes(
+            self, net, X, y, sample_weight, [c.on_batch_end for c in callbacks if hasattr(c, "on_batch_end")]
+        )
+        self.n_iter_ = 0
+        scheduled = passes.scheduled
+        try:
+            with net._turn():
+                for callback in callbacks:
+                    callback.on_train_begin(net)
+                for epoch in range(1 if incremental else self.max_iter):
+                    start = perf_counter()
+                    self.loss_ = passes.run(len(self.loss_curve_) if incremental else epoch)
+                    self.history_.seconds.append(perf_counter() - start)
+                    self.n_iter_ += 1
+                    self.t_ += passes.rows
+                    self.loss_curve_.append(self.loss_)
+                    if self.verbose:
+                        print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+                    judge.look()
+                    self._optimizer.iteration_ends(self.t_)
+                    asked = [callback.on_epoch_end(net, epoch, self.history_) for callback in callbacks]
+                    if passes.broken_off or any(asked) or judge.ends():
+                        break
+                    if self.n_iter_ == self.max_iter and not (incremental or scheduled or judge.watch):
+                        warnings.warn(
+                            f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
+                            "hasn't converged yet.",
+                            ConvergenceWarning,
+                            stacklevel=5,
+                        )
+                judge.conclude()
+                for callback in callbacks:
+                    callback.on_train_end(net)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+            judge.conclude()
+
+    def _split(self, X: Any, y: NDArray[Any], sample_weight: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Rows to train on, and rows to validate with."""
+        given = [X, y] if sample_weight is None else [X, y, sample_weight]
+        parts = train_test_split(
+            *given,
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=y if is_classifier(self) and self.n_outputs_ == 1 else None,
+        )
+        training, validation = parts[::2], parts[1::2]
+        if validation[0].shape[0] < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        rest = [None] * (3 - len(given))
+        return (*training, *rest), (*validation, *rest)
+
+    def _validation_rows(self, data: Any) -> tuple[Any, NDArray[Any]]:
+        """validation_data checked, y as it is for training."""
+        if not isinstance(data, tuple | list) or len(data) != 2:
+            raise ValueError(f"validation_data is a {type(data).__name__}; it must be a pair (X, y)")
+        X, y = validate_data(
+            self,
+            *data,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=not is_classifier(self),
+            dtype=(np.float64, np.float32),
+            reset=False,
+        )
+        if is_classifier(self):
+            unknown = np.setdiff1d(unique_labels(y), self.classes_)
+            if len(unknown):
+                raise ValueError(f"validation_data has the classes {unknown}, which y has not")
+            y = self._label_binarizer.transform(y).astype(bool)
+        y = y.reshape(len(y), -1)
+        if y.shape[1] != self.n_outputs_:
+            raise ValueError(f"validation_data has {y.shape[1]} targets a row, and y {self.n_outputs_}")
+        return X, y

@@ -1,0 +1,229 @@
+"""How fastmlp's estimators for scikit-learn pass through their rows, and judge each epoch's result.
+
+The steps are the engine's. Random numbers, scores and the criteria for stopping are scikit-learn's own, so that the
+same model comes out.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import is_classifier
+
+from fastmlp import metrics
+from fastmlp.callbacks import EarlyStopping, Watch
+from fastmlp.mlp import MLP
+from fastmlp.optimizers import Optimizer
+from fastmlp.regularization import Regularization
+from fastmlp.training import evaluate
+
+PIECE = 2**22  # numbers of a sparse X that are made dense at a time
+
+
+@dataclass(frozen=True)
+class SklearnPenalty(Regularization):
+    """Divided by the weight of the rows of each step, as scikit-learn has alpha."""
+
+    per_batch: ClassVar[bool] = True
+
+
+def pieces(X: Any, rows: int = 1) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Slices with their rows of X: a dense X at once, a sparse one by multiples of `rows` that fit in memory."""
+    if not issparse(X):
+        yield slice(None), X
+        return
+    step = max(1, PIECE // (rows * X.shape[1])) * rows
+    for start in range(0, X.shape[0], step):
+        some = slice(start, start + step)
+        yield some, X[some].toarray()
+
+
+def _part(a: Any, some: Any) -> Any:
+    return a if a is None or some is None else a[some]
+
+
+def rows_of(X: Any, dtype: np.dtype[Any]) -> Any:
+    """X as the engine reads it: dense, but for a sparse one (by rows) of more than a piece."""
+    if issparse(X):
+        if X.shape[0] * X.shape[1] > PIECE:
+            return X.tocsr().astype(dtype)
+        X = X.toarray()
+    return np.ascontiguousarray(X, dtype)
+
+
+class Passes:
+    """The rows of one call of fit, and how training passes through them."""
+
+    def __init__(
+        self, estimator: Any, net: MLP, X: Any, y: NDArray[Any], weights: Any, on_batch_end: list[Any]
+    ) -> None:
+        self.estimator, self.net, self.on_batch_end = estimator, net, on_batch_end
+        self.X, self.y = rows_of(X, net.dtype), estimator._targets(y, net)
+        self.weights = None if weights is None else np.ascontiguousarray(weights, net.dtype)
+        self.rows = len(self.y)
+        asked = estimator.batch_size
+        if asked != "auto" and asked > self.rows:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
+            )
+        self.batch_size = min(200 if asked == "auto" else asked, self.rows)
+        self.steps = -(-self.rows // self.batch_size)
+        self.losses = np.empty(self.steps) if on_batch_end else None
+        self.order = np.arange(self.rows, dtype=np.uint32) if estimator.shuffle else None
+        self.broken_off = False
+        self.scheduled = hasattr(estimator._steps_by.learning_rate, "rates")
+        self.penalty = SklearnPenalty(estimator.l1, estimator.alpha, estimator.max_norm)
+
+    def run(self, epoch: int) -> float:
+        """One epoch; the mean loss of its rows. Parameters that diverge become NaN, as scikit-learn's do."""
+        X, y, weights, order, size = self.X, self.y, self.weights, self.order, self.batch_size
+        if order is not None:  # the numbers that sklearn.utils.shuffle would draw
+            order = self.order = order[self.estimator._random_state.permutation(self.rows)]
+        if weights is not None and not np.add.reduceat(_part(weights, order), np.arange(0, self.rows, size)).all():
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+        if order is not None and issparse(X):
+            X, y, weights, order = X[order], y[order], _part(weights, order), None
+        optimizer, rates, done, loss = self._optimizer(), self._rates(epoch), 0, 0.0
+        try:
+            for some, rows in pieces(X, size):
+                steps = slice(done // size, None)
+                stride = size if self.on_batch_end else len(rows)
+                for start in range(0, len(rows), stride):
+                    stop = min(start + stride, len(rows))
+                    loss = self.net._train(
+                        (rows,), y[some], order, size, optimizer, None, epoch, start, stop, loss,
+                        weights=_part(weights, some), rates=_part(rates, steps), losses=_part(self.losses, steps),
+                        regularization=self.penalty,
+                    )  # fmt: skip
+                    done += stop - start
+                    if self.on_batch_end and self._broken_off(epoch, (done - 1) // size):
+                        return loss / done
+        except FloatingPointError:
+            self.net.params[:] = np.nan
+            return float("nan")
+        return loss / done
+
+    def _broken_off(self, epoch: int, step: int) -> bool:
+        loss = float(self.losses[step])  # type: ignore[index]
+        asked = [on_batch_end(self.net, epoch, step, loss) for on_batch_end in self.on_batch_end]
+        self.broken_off = any(asked)
+        return self.broken_off
+
+    def _optimizer(self) -> Optimizer:
+        """The optimizer with the learning rate of the epoch."""
+        estimator = self.estimator
+        rate = estimator._optimizer.learning_rate
+        if not self.scheduled and estimator._steps_by.learning_rate != rate:
+            estimator._steps_by = replace(estimator._steps_by, learning_rate=rate)
+        optimizer: Optimizer = estimator._steps_by
+        return optimizer
+
+    def _rates(self, epoch: int) -> NDArray[np.float64] | None:
+        """The rates of an epoch's steps, where a schedule says them."""
+        if not self.scheduled:
+            return None
+        schedule = self.estimator._steps_by.learning_rate
+        total = self.estimator.max_iter * self.steps
+        rates = np.ascontiguousarray(
+            schedule.rates(epoch * self.steps, self.steps, total, self.estimator.history_), np.float64
+        )
+        if rates.shape != (self.steps,) or not (np.isfinite(rates) & (rates >= 0)).all():
+            raise ValueError(f"learning_rate gave {rates} for epoch {epoch + 1}; it must give {self.steps} rates >= 0")
+        return rates
+
+
+class Judge:
+    """Looks after each epoch at how good the model has become, and says when to stop and with which parameters to end.
+
+    scikit-learn's own criterion counts unless early_stopping is an EarlyStopping object.
+    """
+
+    def __init__(self, estimator: Any, net: MLP) -> None:
+        self.estimator, self.net = estimator, net
+        stopping = estimator.early_stopping
+        self.watch = Watch(stopping) if isinstance(stopping, EarlyStopping) else None
+        self.best: NDArray[Any] | None = None
+        self.scored: tuple[Any, ...] = (None, None, None)  # for scikit-learn's criterion
+        self.judged: tuple[Any, ...] | None = None  # for the history, and an EarlyStopping
+
+    def take(self, X: Any, y: NDArray[Any], sample_weight: Any = None, for_history: bool = False) -> None:
+        """Rows to validate with."""
+        estimator, net, watch = self.estimator, self.net, self.watch
+        if watch is None and estimator.early_stopping:
+            labels = estimator._label_binarizer.inverse_transform(y) if is_classifier(estimator) else y
+            self.scored = (X, labels, sample_weight)
+        if for_history or watch is not None:
+            metric: str | metrics.Metric = metrics.default(net.loss)
+            if watch is not None and watch.settings.metric != "loss":
+                metric = watch.settings.metric
+                metrics.check_suits(metric, net.loss)
+            dense = np.ascontiguousarray(X.toarray() if issparse(X) else X, net.dtype)
+            self.judged = ((dense,), estimator._targets(y, net), metric, None)
+            estimator.history_.metric = getattr(metric, "__name__", None) or str(metric)
+
+    def look(self) -> None:
+        """Enter the epoch's validation, and count those without an improvement."""
+        estimator, history, watch = self.estimator, self.estimator.history_, self.watch
+        with self._average():
+            if self.judged is not None:
+                loss, metric = evaluate(self.net, *self.judged)
+                history.val_loss.append(loss)
+                history.val_metric.append(metric)
+            if watch is None:
+                estimator._update_no_improvement_count(estimator.early_stopping, *self.scored)
+                return
+            value = loss if watch.settings.metric == "loss" else metric
+            estimator.validation_scores_.append(value)
+            if estimator.verbose:
+                print(f"Validation score: {value:f}")
+            if watch.see(value):
+                estimator.best_validation_score_ = value
+                self.best = self.net.params.copy() if watch.settings.restore_best else None
+
+    @contextmanager
+    def _average(self) -> Iterator[None]:
+        """Parameters changed for their moving average, where there is one."""
+        if self.net._average is None:
+            yield
+            return
+        kept = self.net.params.copy()
+        self.net.params = self.net._average
+        try:
+            yield
+        finally:
+            self.net.params = kept
+
+    def ends(self) -> bool:
+        """Whether there is nothing more to hope for; scikit-learn may lower the learning rate first."""
+        estimator = self.estimator
+        if self.watch is not None:
+            return self.watch.stops
+        if estimator._no_improvement_count <= estimator.n_iter_no_change:
+            return False
+        what = "Validation score" if estimator.early_stopping else "Training loss"
+        epochs = f"for {estimator.n_iter_no_change} consecutive epochs."
+        if estimator._optimizer.trigger_stopping(
+            f"{what} did not improve more than tol={estimator.tol:f} {epochs}", estimator.verbose
+        ):
+            return True
+        estimator._no_improvement_count = 0
+        return False
+
+    def conclude(self) -> None:
+        """End with the best parameters, or with their average, where that is asked for."""
+        estimator, net = self.estimator, self.net
+        if self.best is not None:
+            net.params = self.best
+        elif self.watch is None and estimator.early_stopping:
+            estimator._take(net, estimator._best_coefs, estimator._best_intercepts)
+            estimator._best_coefs, estimator._best_intercepts = (
+                estimator.coefs_,
+                estimator.intercepts_,
+            )  # the same, as there
+        elif net._average is not None:
+            net.params = net._average
