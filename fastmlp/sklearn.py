@@ -150,12 +150,16 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
 
     Examples
     --------
-    >>> from fastmlp import digits
+    >>> from fastmlp import EarlyStopping, digits
     >>> from fastmlp.sklearn import MLPClassifier
     >>> X, y = digits.load()
     >>> train, test = digits.stratified_split(y)
-    >>> model = MLPClassifier(activation="gelu", dropout=0.1, max_iter=40, n_iter_no_change=40, random_state=0)
-    >>> model.fit(X[train], y[train], validation_data=(X[test], y[test])).score(X[test], y[test]) > 0.95
+    >>> stopping = EarlyStopping("accuracy", patience=5)
+    >>> model = MLPClassifier(activation="gelu", dropout=0.1, early_stopping=stopping, random_state=0)
+    >>> model = model.fit(X[train], y[train], validation_data=(X[test], y[test]))
+    >>> model.score(X[test], y[test]) > 0.95
+    True
+    >>> max(model.history_.val_metric) == model.score(X[test], y[test])
     True
     """
 

@@ -18,6 +18,8 @@ README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
 @pytest.mark.parametrize("name", ["fastmlp", *MODULES])
 def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if "sklearn" in name:
+        pytest.importorskip("sklearn")
     pyplot, runner = without_screen(), doctest.DocTestRunner()
     for test in doctest.DocTestFinder().find(importlib.import_module(name)):
         if pyplot is not None or not re.search("plot|Display", test.docstring):

@@ -9,11 +9,12 @@ import warnings
 import numpy as np
 import pytest
 
-sklearn = pytest.importorskip("sklearn")
-fastmlp_sklearn = pytest.importorskip("fastmlp.sklearn")
+pytest.importorskip("sklearn")
 
-from scipy import sparse  # noqa: E402
-from sklearn import neural_network  # noqa: E402
+from scipy import sparse
+from sklearn import neural_network
+
+from fastmlp import sklearn as fastmlp_sklearn
 
 EPOCHS, ROWS = 20, 150
 BOUND = {"float64": 1e-11, "float32": 1e-3}
