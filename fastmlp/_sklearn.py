@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
@@ -24,7 +25,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastmlp import _core, kernels, losses
-from fastmlp._sklearn_epochs import Judge, Passes, pieces, rows_of
+from fastmlp._sklearn_epochs import Judge, Passes, Tasks, pieces, rows_of
 from fastmlp.callbacks import EarlyStopping, check_callbacks
 from fastmlp.history import History
 from fastmlp.initialization import draw_weights
@@ -70,7 +71,7 @@ class SklearnSquaredError(losses.SquaredError):
     averages: ClassVar[bool] = True
 
 
-class Estimator(BaseMultilayerPerceptron):
+class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     """What both estimators share.
 
     After fit, coefs_ and intercepts_ are views of a network's parameters (_live). A user may put other arrays there:
@@ -226,6 +227,7 @@ class Estimator(BaseMultilayerPerceptron):
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        given = X, y
         X, y = self._validate_input(X, y, incremental, reset=first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -235,16 +237,22 @@ class Estimator(BaseMultilayerPerceptron):
         self._random_state = check_random_state(self.random_state)
         if first:
             self._initialize(y, [X.shape[1], *hidden, self.n_outputs_], X.dtype)
+        tasks = Tasks(self, *given, incremental)
         if self.solver == "lbfgs":
             self._fit_lbfgs(X, y, sample_weight, validation_data)
         else:
-            self._fit_stochastic(X, y, sample_weight, incremental, validation_data)
+            self._fit_stochastic(X, y, sample_weight, incremental, validation_data, tasks)
+        tasks.end()
         if not all(np.isfinite(w).all() for w in chain(self.coefs_, self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
                 " preprocessed."
             )
         return self
+
+    def _check_solver(self) -> bool:
+        """Whether there is a partial_fit."""
+        return self.solver != "lbfgs" or bool(super()._check_solver())
 
     def _weighted(self, y: NDArray[Any], sample_weight: Any, incremental: bool) -> Any:
         """sample_weight with the weights of the classes in it."""
@@ -319,7 +327,7 @@ class Estimator(BaseMultilayerPerceptron):
         return BaseOptimizer(0.0 if hasattr(optimizer.learning_rate, "rates") else optimizer.learning_rate), optimizer
 
     def _fit_stochastic(
-        self, X: Any, y: NDArray[Any], sample_weight: Any, incremental: bool, validation_data: Any
+        self, X: Any, y: NDArray[Any], sample_weight: Any, incremental: bool, validation_data: Any, tasks: Tasks
     ) -> None:
         net = self._adopt()
         if not incremental or not hasattr(self, "_optimizer"):
@@ -346,6 +354,7 @@ class Estimator(BaseMultilayerPerceptron):
                 for callback in callbacks:
                     callback.on_train_begin(net)
                 for epoch in range(1 if incremental else self.max_iter):
+                    tasks.begin_epoch()
                     start = perf_counter()
                     self.loss_ = passes.run(len(self.loss_curve_) if incremental else epoch)
                     self.history_.seconds.append(perf_counter() - start)
@@ -357,7 +366,7 @@ class Estimator(BaseMultilayerPerceptron):
                     judge.look()
                     self._optimizer.iteration_ends(self.t_)
                     asked = [callback.on_epoch_end(net, epoch, self.history_) for callback in callbacks]
-                    if passes.broken_off or any(asked) or judge.ends():
+                    if passes.broken_off or any([*asked, tasks.end_epoch()]) or judge.ends():
                         break
                     if self.n_iter_ == self.max_iter and not (incremental or scheduled or judge.watch):
                         warnings.warn(

@@ -227,3 +227,28 @@ class Judge:
             )  # the same, as there
         elif net._average is not None:
             net.params = net._average
+
+
+class Tasks:
+    """What fit tells scikit-learn's own callbacks, those of set_callbacks: it is a task, and each epoch one in it."""
+
+    def __init__(self, estimator: Any, X: Any, y: Any, incremental: bool) -> None:
+        self.told = {"estimator": estimator, "X": X, "y": y}
+        self.fit: Any = None
+        if getattr(estimator, "_skl_callbacks", None) and not incremental:
+            self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+            self.fit.call_on_fit_task_begin(**self.told)
+
+    def begin_epoch(self) -> None:
+        if self.fit is not None:
+            self.epoch = self.fit.subcontext("epoch")
+            self.epoch.call_on_fit_task_begin(**self.told)
+
+    def end_epoch(self) -> bool:
+        """Whether a callback says that this is enough."""
+        # a copy of the estimator has all that it needs to predict
+        return self.fit is not None and bool(self.epoch.call_on_fit_task_end(reconstruction_attributes={}, **self.told))
+
+    def end(self) -> None:
+        if self.fit is not None:
+            self.fit.call_on_fit_task_end(reconstruction_attributes={}, **self.told)

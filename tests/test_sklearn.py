@@ -182,7 +182,9 @@ def test_labels_of_any_kind(some_digits):
     assert model.score(X, names[y]) > 0.9
     assert set(model.predict(X)) <= set(names)
     assert model.predict(X[: 0 + 1]).dtype == model.predict(sparse.csr_array(X[:1])).dtype
-    two = MLPClassifier((8,), max_iter=20, early_stopping=True, random_state=0).fit(X, np.where(y > 4, "high", "low"))
+    two = MLPClassifier((8,), learning_rate_init=0.01, max_iter=20, early_stopping=True, random_state=0).fit(
+        X, np.where(y > 4, "high", "low")
+    )
     assert set(two.predict(X)) == {"high", "low"}
     many = MLPClassifier((8,), max_iter=20, random_state=0).fit(X, np.stack([y > 4, y % 2 == 0], axis=1).astype(int))
     assert many.predict(X).shape == (300, 2)

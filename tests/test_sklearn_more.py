@@ -1,0 +1,437 @@
+"""What scikit-learn's users have been refused, as parameters of fastmlp's estimators: each does what it says."""
+
+import copy
+
+import numpy as np
+import oracle
+import pytest
+
+import fastmlp
+from fastmlp import digits, losses, reference
+
+pytest.importorskip("sklearn")
+
+from sklearn import callback, neural_network
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from fastmlp.sklearn import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+both = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = digits.load()
+    return X[:400].astype(float), y[:400]
+
+
+def fitted(kind, X, y, sample_weight=None, validation_data=None, **settings):
+    settings = {"hidden_layer_sizes": (12,), "max_iter": 6, "batch_size": 50, "random_state": 0} | settings
+    return kind(**settings).fit(X, y, sample_weight, validation_data=validation_data)
+
+
+def parameters(model):
+    return np.concatenate([np.ravel(a) for a in model.coefs_ + model.intercepts_])
+
+
+def same(a, b):
+    return oracle.same(parameters(a), parameters(b)) and a.loss_curve_ == b.loss_curve_
+
+
+def test_weights_of_classes_are_weights_of_rows(data):
+    X, y = data
+    by_class = {k: 1.0 + k for k in range(10)}
+    assert same(fitted(MLPClassifier, X, y, class_weight=by_class), fitted(MLPClassifier, X, y, y + 1.0))
+    weights = np.linspace(0.5, 2, 400)
+    both_kinds = fitted(MLPClassifier, X, y, weights, class_weight=by_class)
+    assert same(both_kinds, fitted(MLPClassifier, X, y, weights * (y + 1)))
+    few = (y == 3).astype(int)
+    balanced = fitted(MLPClassifier, X, few, class_weight="balanced")
+    assert same(balanced, fitted(MLPClassifier, X, few, 400 / (2 * np.bincount(few)[few])))
+    names = fitted(MLPClassifier, X, np.where(few, "yes", "no"), class_weight={"yes": 5, "no": 1})
+    assert same(names, fitted(MLPClassifier, X, few, class_weight={0: 1, 1: 5}))
+    plain, heavy = (fitted(MLPClassifier, X, few, class_weight=w, max_iter=3) for w in (None, "balanced"))
+    assert balanced_accuracy_score(few, heavy.predict(X)) > balanced_accuracy_score(few, plain.predict(X))
+    partial = MLPClassifier((12,), class_weight=by_class, random_state=0).partial_fit(X, y, classes=range(10))
+    assert oracle.same(
+        parameters(partial), parameters(MLPClassifier((12,), random_state=0).partial_fit(X, y, y + 1.0, range(10)))
+    )
+    with pytest.raises(ValueError, match=r"balanced.*partial_fit"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=range(10))
+    with pytest.raises(ValueError, match=r"class_weight.*several labels"):
+        fitted(MLPClassifier, X, np.eye(10, dtype=int)[y], class_weight={0: 2})
+
+
+@both
+def test_activations(data, kind):
+    X, y = data
+    assert same(fitted(kind, X, y, activation="logistic"), fitted(kind, X, y, activation="logistic", init="auto"))
+    sizes = {"hidden_layer_sizes": (12, 8)}
+    assert same(fitted(kind, X, y, activation=["relu", "relu"], **sizes), fitted(kind, X, y, **sizes))
+    for activation in ("leaky_relu", "elu", "gelu", "silu", "softplus", "exp", ["tanh", "gelu"], ("logistic", "relu")):
+        model = fitted(kind, X, y, activation=activation, **sizes)
+        h = X
+        names = [activation] * 2 if isinstance(activation, str) else activation
+        for i, name in enumerate(names):
+            h = getattr(reference, name.replace("logistic", "sigmoid"))(h @ model.coefs_[i] + model.intercepts_[i])
+        z = h @ model.coefs_[2] + model.intercepts_[2]
+        expected = reference.softmax(z) if kind is MLPClassifier else z[:, 0]
+        assert np.allclose(model.predict_proba(X) if kind is MLPClassifier else model.predict(X), expected, rtol=1e-9)
+    assert not oracle.same(parameters(fitted(kind, X, y, activation="sigmoid")), parameters(fitted(kind, X, y)))
+
+
+def gradient_step(model, X, y, objective, kind):
+    """The loss of one step of gradient descent on all rows, and what the parameters were before it."""
+    settings = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.1, "max_iter": 1, "batch_size": len(X)}
+    return fitted(kind, X, y, loss=objective, alpha=0.0, **settings)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", "quantile", "poisson", losses.Huber(0.3),
+                                  losses.Quantile(0.9), losses.SquaredError(), losses.Poisson()], ids=repr)  # fmt: skip
+def test_losses_of_values(data, loss):
+    X, y = data[0], data[1] / 3
+    model = gradient_step(None, X, y, loss, MLPRegressor)
+    net = fastmlp.MLP([64, 12, 1], loss=loss, dtype="float64")
+    start = neural_network.MLPRegressor(hidden_layer_sizes=(12,), max_iter=1, random_state=0, learning_rate_init=1e-300)
+    start.fit(X, y)
+    for W, b, coef, intercept in zip(net.weights, net.biases, start.coefs_, start.intercepts_, strict=True):
+        W.T[:], b[:] = coef, intercept
+    value, _ = net.loss_and_grad(X, y)
+    net.update(fastmlp.SGD(0.1))
+    assert model.loss_ == pytest.approx(value, rel=1e-12)
+    assert np.allclose(model.coefs_[0], net.weights[0].T, rtol=1e-9, atol=1e-12)
+    assert np.allclose(model.predict(X), net.predict(X)[:, 0], rtol=1e-9)
+    assert fitted(MLPRegressor, X, y, loss=loss, solver="lbfgs", max_iter=30).loss_ < value
+
+
+@pytest.mark.parametrize("labels", ["classes", "two", "several"])
+@pytest.mark.parametrize("loss", ["focal", losses.Focal(0.5), losses.BinaryFocal(0.5), "smooth",
+                                  losses.SoftmaxCrossEntropy(0.2)], ids=repr)  # fmt: skip
+def test_losses_of_classes(data, loss, labels):
+    X, y = data
+    y = {"classes": y, "two": y % 2, "several": np.stack([y > 3, y % 2 == 0], axis=1).astype(int)}[labels]
+    given = {"label_smoothing": 0.2} if loss == "smooth" else {"loss": loss}
+    model = fitted(MLPClassifier, X, y, max_iter=1, batch_size=400, alpha=0, **given)
+    gamma = {"focal": 2.0, losses.Focal(0.5): 0.5, losses.BinaryFocal(0.5): 0.5}.get(loss)
+    softmax = labels == "classes"
+    if gamma is None:
+        objective = (losses.SoftmaxCrossEntropy if softmax else losses.BinaryCrossEntropy)(0.2)
+    else:
+        objective = (losses.Focal if softmax else losses.BinaryFocal)(gamma)
+    start = fitted(neural_network_start, X, y)
+    net = fastmlp.MLP([64, 12, *np.shape(start.intercepts_[1])], loss=objective, dtype="float64")
+    for W, b, coef, intercept in zip(net.weights, net.biases, start.coefs_, start.intercepts_, strict=True):
+        W.T[:], b[:] = coef, intercept
+    assert model.loss_ == pytest.approx(net.loss_and_grad(X, y)[0], rel=1e-9)
+
+
+class neural_network_start:  # noqa: N801
+    """scikit-learn's classifier with the parameters that training begins with."""
+
+    def __init__(self, **settings):
+        self.model = neural_network.MLPClassifier(**settings | {"max_iter": 1, "learning_rate_init": 1e-300})
+
+    def fit(self, X, y, sample_weight, validation_data):
+        return self.model.fit(X, y)
+
+
+SOLVERS = {
+    "adamw": fastmlp.AdamW(0.001),
+    "rmsprop": fastmlp.RMSprop(0.001),
+    "lion": fastmlp.Lion(0.001, beta2=0.999),
+}
+
+
+@both
+@pytest.mark.parametrize("name", SOLVERS)
+def test_solvers_by_name_or_as_objects(data, kind, name):
+    X, y = data
+    by_name = fitted(kind, X, y, solver=name)
+    assert same(by_name, fitted(kind, X, y, solver=SOLVERS[name]))
+    assert by_name.loss_curve_[-1] < by_name.loss_curve_[0]
+    twice = fitted(kind, X, y, solver=name, max_iter=1)
+    for _ in range(5):
+        twice.partial_fit(X, y)
+    assert twice.loss_curve_[1:3] != by_name.loss_curve_[:2]
+
+
+@both
+def test_adam_as_an_object_has_the_paper_s_epsilon(data, kind):
+    X, y = data
+    by_name, by_object = (fitted(kind, X, y, solver=s, epsilon=1e-2) for s in ("adam", fastmlp.Adam(epsilon=1e-2)))
+    assert not same(by_name, by_object)
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam", fastmlp.RMSprop()], ids=repr)
+def test_schedules(data, kind, solver):
+    X, y = data
+    constant = fitted(kind, X, y, solver=solver, momentum=0.0)
+    assert same(
+        fitted(kind, X, y, solver=solver, momentum=0.0, learning_rate=fastmlp.StepDecay(0.001, every=100)), constant
+    )
+    decaying = fitted(
+        kind, X, y, solver=solver, momentum=0.0, learning_rate=fastmlp.StepDecay(0.001, every=1, factor=1e-300)
+    )
+    assert decaying.loss_curve_[0] == constant.loss_curve_[0]
+    assert decaying.loss_curve_[2] == pytest.approx(decaying.loss_curve_[5], rel=1e-9)
+    seen = []
+
+    class Rates:
+        def rates(self, first, steps, total, history):
+            seen.append((first, steps, total, len(history.loss)))
+            return np.full(steps, 1e-3)
+
+    assert same(fitted(kind, X, y, solver=solver, momentum=0.0, learning_rate=Rates()), constant)
+    assert seen == [(8 * epoch, 8, 48, epoch) for epoch in range(6)]
+
+
+@both
+def test_penalties(data, kind):
+    X, y = data
+
+    def zeros(model):
+        return (np.abs(model.coefs_[0]) < 1e-3).mean()
+
+    plain = fitted(kind, X, y, max_iter=30)
+    assert zeros(fitted(kind, X, y, l1=1.0, max_iter=30)) > zeros(plain) + 0.2
+    tight = fitted(kind, X, y, max_norm=0.5)
+    assert max(np.linalg.norm(coef, axis=0).max() for coef in tight.coefs_) <= 0.5 + 1e-12
+    unbounded, bounded = (fitted(kind, X, y, solver="sgd", clip_norm=c) for c in (1e9, 1e-3))
+    assert same(unbounded, fitted(kind, X, y, solver="sgd"))
+    start = fitted(kind, X, y, solver="sgd", learning_rate_init=1e-300)
+    assert (
+        np.linalg.norm(parameters(bounded) - parameters(start)) <= 48 * 1e-3 * 1e-3 * 10 + 1e-12
+    )  # momentum: 10 times
+
+
+def test_the_l1_penalty_is_in_the_loss_of_lbfgs(data):
+    X, y = data
+    losses_found = [fitted(MLPRegressor, X, y, solver="lbfgs", l1=l1, alpha=0.0, max_iter=50).loss_ for l1 in (0, 10)]
+    model = fitted(MLPRegressor, X, y, solver="lbfgs", l1=10, alpha=0.0, max_iter=50)
+    data_loss = 0.5 * np.mean((model.predict(X) - y) ** 2)
+    assert losses_found[1] == pytest.approx(data_loss + 10 * sum(np.abs(c).sum() for c in model.coefs_) / 400)
+    assert losses_found[0] < losses_found[1]
+
+
+@both
+def test_dropout(data, kind):
+    X, y = data
+    assert same(fitted(kind, X, y, dropout=[0.5]), fitted(kind, X, y, dropout=0.5))
+    assert not same(fitted(kind, X, y, dropout=0.5), fitted(kind, X, y))
+    assert not same(fitted(kind, X, y, dropout=0.5, random_state=1), fitted(kind, X, y, dropout=0.5))
+    model = fitted(kind, X, y, dropout=0.5)
+    assert oracle.same(model.predict(X), model.predict(X))  # prediction drops nothing
+
+
+@both
+def test_initial_weights(data, kind):
+    X, y = data
+    for init in ("he_uniform", "he_normal", "glorot_normal", "lecun_uniform"):
+        model = fitted(kind, X, y, init=init, max_iter=1, learning_rate_init=1e-300)
+        deviation = {"he": (2 / 64) ** 0.5, "glorot": (2 / 76) ** 0.5, "lecun": 1 / 8}[init.split("_")[0]]
+        assert model.coefs_[0].std() == pytest.approx(deviation, rel=0.1)
+        assert np.abs(model.intercepts_[0]).max() < 1e-290
+    assert same(fitted(kind, X, y, init="he_normal"), fitted(kind, X, y, init="he_normal"))
+    assert not same(fitted(kind, X, y, init="he_normal", random_state=1), fitted(kind, X, y, init="he_normal"))
+
+
+@both
+def test_averages_of_parameters(data, kind):
+    X, y = data
+    seen = []
+
+    class Follow(fastmlp.Callback):
+        def on_train_begin(self, net):
+            self.average = net.params.copy()
+
+        def on_batch_end(self, net, epoch, step, loss):
+            self.average = 0.9 * self.average + 0.1 * net.params
+            seen.append(loss)
+
+    follow = Follow()
+    model = fitted(kind, X, y, ema=0.9, callbacks=follow)
+    plain = fitted(kind, X, y)
+    assert model.loss_curve_ == plain.loss_curve_  # training itself is as ever
+    assert np.allclose(model.coefs_[0], copy.copy(model)._adopt()._views(follow.average)[0][0].T, rtol=1e-9)
+    assert np.allclose(np.mean(seen[:8]), plain.loss_curve_[0])
+    stopping = {"early_stopping": True, "max_iter": 8}
+    held = fitted(kind, X, y, ema=0.5, **stopping)
+    assert len(held.validation_scores_) == 8
+
+
+# ---- validation, early stopping, callbacks ----
+
+
+@both
+def test_validation_data(data, kind):
+    X, y = data
+    validation = X[300:], y[300:]
+    model = fitted(kind, X[:300], y[:300], validation_data=validation)
+    assert same(model, fitted(kind, X[:300], y[:300]))  # to look changes nothing
+    history = model.history_
+    assert history.loss == model.loss_curve_
+    assert len(history.val_loss) == len(history.val_metric) == len(history.seconds) == 6
+    assert history.val_metric[-1] == pytest.approx(model.score(*validation))
+    assert history.metric == ("accuracy" if kind is MLPClassifier else "r2")
+    held = fitted(kind, X[:300], y[:300], validation_data=validation, early_stopping=True)
+    assert held.validation_scores_[-1] == pytest.approx(held.history_.val_metric[-1])
+    assert max(held.validation_scores_) == pytest.approx(held.score(*validation))
+
+
+@both
+@pytest.mark.parametrize("given", ["validation_data", "a share"])
+@pytest.mark.parametrize("metric", ["loss", "default", "own"])
+def test_early_stopping_by_any_metric(data, kind, metric, given):
+    X, y = data
+    metric = {"loss": "loss", "default": "accuracy" if kind is MLPClassifier else "mean_absolute_error",
+              "own": lambda true, pred: -float(np.abs(true - pred).max())}[metric]  # fmt: skip
+    stopping = fastmlp.EarlyStopping(metric, patience=3)
+    validation = (X[300:], y[300:]) if given == "validation_data" else None
+    model = fitted(
+        kind, X[:300], y[:300], None, validation, early_stopping=stopping, max_iter=400, learning_rate_init=0.02
+    )
+    assert model.n_iter_ < 400
+    scores = model.history_.val_loss if metric == "loss" else model.history_.val_metric
+    assert model.validation_scores_ == scores
+    low = metric in ("loss", "mean_absolute_error")
+    best = min(scores) if low else max(scores)
+    assert model.best_validation_score_ == best
+    assert scores.index(best) == len(scores) - 4
+    if validation and metric == "accuracy":
+        assert accuracy_score(y[300:], model.predict(X[300:])) == best
+    if validation and metric == "mean_absolute_error":
+        assert np.abs(model.predict(X[300:]) - y[300:]).mean() == pytest.approx(best)
+
+
+def test_validation_data_of_strings_and_sparse_rows(data):
+    from scipy import sparse
+
+    X, y = data
+    names = np.array(list("abcdefghij"))[y]
+    plain = fitted(MLPClassifier, X[:300], y[:300], validation_data=(X[300:], y[300:]))
+    named = fitted(MLPClassifier, X[:300], names[:300], validation_data=(sparse.csr_array(X[300:]), names[300:]))
+    assert named.history_.val_loss == plain.history_.val_loss
+
+
+@pytest.mark.parametrize("bad", [3, ([[1.0]], [2], [3]), (np.ones((5, 3)), np.ones(5)), (np.ones((5, 64)), np.ones(4)),
+                                 (np.full((1, 64), np.nan), [1]), (np.ones((2, 64)), [1, 77])], ids=repr)  # fmt: skip
+def test_bad_validation_data(data, bad):
+    with pytest.raises(ValueError, match=r"validation_data|features|inconsistent|NaN"):
+        fitted(MLPClassifier, *data, validation_data=bad)
+
+
+class Recorder(fastmlp.Callback):
+    def __init__(self, stop=99):
+        self.calls, self.stop = [], stop
+
+    def on_train_begin(self, net):
+        self.calls.append("begin")
+
+    def on_epoch_end(self, net, epoch, history):
+        self.calls.append((epoch, len(history.loss)))
+        return epoch == self.stop
+
+    def on_train_end(self, net):
+        self.calls.append("end")
+
+
+class BatchRecorder(Recorder):
+    def on_batch_end(self, net, epoch, step, loss):
+        self.calls.append((epoch, step, round(loss, 3)))
+        return (epoch, step) == (self.stop, 2)
+
+
+@both
+def test_callbacks(data, kind):
+    X, y = data
+    recorder = Recorder()
+    assert same(fitted(kind, X, y, callbacks=[recorder]), fitted(kind, X, y))
+    assert recorder.calls == ["begin", *((epoch, epoch + 1) for epoch in range(6)), "end"]
+    recorder = Recorder(stop=2)
+    assert fitted(kind, X, y, callbacks=recorder).n_iter_ == 3
+    assert recorder.calls[-2:] == [(2, 3), "end"]
+    recorder = BatchRecorder()
+    assert same(fitted(kind, X, y, callbacks=[recorder]), fitted(kind, X, y))
+    assert [call[:2] for call in recorder.calls if len(call) == 3 and call[0] == 1] == [(1, step) for step in range(8)]
+    recorder = BatchRecorder(stop=1)
+    assert fitted(kind, X, y, callbacks=[recorder]).n_iter_ == 2
+    with pytest.raises(ValueError, match="callbacks has 3"):
+        fitted(kind, X, y, callbacks=[3])
+
+
+@both
+def test_scikit_learn_s_own_callbacks(data, kind):
+    X, y = data
+    calls = []
+
+    class Tell:
+        def setup(self, estimator, context):
+            calls.append("setup")
+
+        def teardown(self, estimator, context):
+            calls.append("teardown")
+
+        def on_fit_task_begin(self, estimator, context):
+            calls.append(("begin", context.task_name, context.task_id))
+
+        def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+            calls.append(("end", context.task_name, context.task_id, round(fitted_estimator.score(X, y), 6)))
+            return context.task_id == 3
+
+    assert isinstance(Tell(), callback.FitCallback)
+    model = kind(hidden_layer_sizes=(12,), max_iter=6, batch_size=50, random_state=0).set_callbacks(Tell())
+    model.fit(X, y)
+    assert model.n_iter_ == 4
+    assert calls[:2] == ["setup", ("begin", "fit", 0)]
+    assert [call[1:3] for call in calls[3:-2:2]] == [("epoch", i) for i in range(4)]
+    assert calls[-1] == "teardown"
+    assert calls[-2][3] == calls[-3][3] == round(model.score(X, y), 6)
+    assert same(model, fitted(kind, X, y, max_iter=4))
+    kind(solver="lbfgs", max_iter=2).set_callbacks(Tell()).fit(X, y)
+    assert calls[-2][:3] == ("end", "fit", 0)
+
+
+# ---- bad values ----
+
+
+@pytest.mark.parametrize("setting", [
+    {"activation": "rleu"}, {"activation": "impulse"}, {"activation": ["relu", "relu"]}, {"activation": ["relu2"]},
+    {"solver": "adamax"}, {"loss": "hinge"}, {"dropout": 1.0}, {"dropout": [0.1, 0.1]}, {"dropout": [2.0]}, {"l1": -1},
+    {"max_norm": 0}, {"clip_norm": -1}, {"ema": 1.0}, {"init": "he"}, {"callbacks": 3}, {"early_stopping": "yes"},
+    {"learning_rate": "cosine"}, {"learning_rate": 0.1}, {"learning_rate": None},
+], ids=repr)  # fmt: skip
+@both
+def test_bad_values_are_named(data, kind, setting):
+    (name,) = setting
+    with pytest.raises(ValueError, match=name):
+        fitted(kind, *data, **setting)
+
+
+@pytest.mark.parametrize("setting", [
+    {"class_weight": "even"}, {"class_weight": [1, 2]}, {"class_weight": {77: 2}}, {"label_smoothing": 1.0},
+    {"loss": losses.Huber()}, {"early_stopping": fastmlp.EarlyStopping("r2")},
+], ids=repr)  # fmt: skip
+def test_bad_values_of_a_classifier_are_named(data, setting):
+    with pytest.raises(
+        ValueError, match=next(iter(setting)) if "early" not in next(iter(setting)) else "metric is 'r2'"
+    ):
+        fitted(MLPClassifier, *data, **setting)
+
+
+def test_bad_values_of_a_regressor_are_named(data):
+    X, y = data
+    with pytest.raises(ValueError, match="loss"):
+        fitted(MLPRegressor, X, y, loss=losses.Focal())
+    with pytest.raises(ValueError, match="y has the value -1"):
+        fitted(MLPRegressor, X, y - 1, loss="poisson")
+
+
+@pytest.mark.parametrize("setting", [{"dropout": 0.1}, {"dropout": [0.1]}, {"max_norm": 1.0}, {"clip_norm": 1.0},
+                                     {"ema": 0.5}, {"callbacks": [fastmlp.Callback()]}, {"validation_data": 1},
+                                     {"early_stopping": fastmlp.EarlyStopping()},
+                                     {"learning_rate": fastmlp.Cosine(0.1)}], ids=repr)  # fmt: skip
+def test_lbfgs_refuses_what_needs_steps(data, setting):
+    with pytest.raises(ValueError, match=f"lbfgs.*{next(iter(setting))}"):
+        fitted(MLPRegressor, *data, solver="lbfgs", **setting)
