@@ -326,7 +326,7 @@ static FN(job) FN(begin)(fm_training *t, const T *dz)
         j.share = 0;
         for (ptrdiff_t r = t->next; r < t->next + j.batch; ++r)
             j.share += (double)((const T *)t->weights)[t->order ? t->order[r] : (size_t)r];
-        j.share = j.share > 0 ? j.share : 1; /* weights of 0: no loss and no gradient */
+        j.share = j.share != 0 ? j.share : 1; /* weights of 0: no loss and no gradient */
     }
     const double per = t->penalty_per_batch ? j.share : 1;
     j.l1 = (T)(t->l1 / per), j.l2 = (T)(t->l2 / per);

@@ -68,6 +68,7 @@ CASES = {
     "weights classes": (C, "classes", {"weights": "some 0"}),
     "weights labels": (C, "labels", {"weights": "random", "solver": "sgd"}),
     "weights value": (R, "value", {"weights": "some 0", "alpha": 0.1}),
+    "weights below 0": (C, "classes", {"weights": "negative", "solver": "sgd"}),
     "weights values": (R, "values", {"weights": "whole", "solver": "sgd"}),
     "partial_fit binary": (C, "binary", {"how": "partial_fit"}),
     "partial_fit classes": (C, "classes", {"how": "partial_fit", "solver": "sgd", "learning_rate": "invscaling"}),
@@ -110,6 +111,7 @@ def weights(kind, rows, rng):
         "none": None,
         "random": rng.uniform(0, 3, rows),
         "some 0": rng.uniform(0, 3, rows) * rng.integers(0, 2, rows),
+        "negative": -rng.uniform(-1, 3, rows),
         "whole": rng.integers(1, 4, rows),
     }[kind]
 
