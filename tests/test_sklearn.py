@@ -51,6 +51,12 @@ def test_parameters_and_defaults(ours, theirs):
     assert issubclass(ours, theirs)
 
 
+@both
+def test_what_is_defined_here_has_an_example(ours, theirs):
+    for thing in (ours, *(method for name, method in vars(ours).items() if callable(method) and name[0] != "_")):
+        assert ">>>" in thing.__doc__
+
+
 def test_without_scikit_learn_the_error_names_the_extra():
     code = """
 import sys
@@ -98,6 +104,7 @@ def test_cross_validation_calibration_and_importance(some_digits):
     assert scores["test_accuracy"].mean() > 0.8
     calibrated = calibration.CalibratedClassifierCV(model, cv=2).fit(X, y)
     assert np.allclose(calibrated.predict_proba(X).sum(axis=1), 1)
+    X = X[:, :24]
     importance = inspection.permutation_importance(model.fit(X, y), X, y, n_repeats=2, random_state=0)
     assert importance.importances_mean[0] == 0  # a pixel that is never lit
     assert importance.importances_mean.max() > 0
@@ -154,25 +161,33 @@ def test_weights_are_routed(some_digits):
 
 
 @both
-def test_frames_names_and_output(some_digits, ours, theirs):
-    pandas = pytest.importorskip("pandas")
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_and_names(some_digits, ours, theirs, library):
+    frames = pytest.importorskip(library)
     X, y = some_digits[0][:, :5], some_digits[1]
     columns = list("abcde")
-    plain = ours(hidden_layer_sizes=(8,), max_iter=5, random_state=0).fit(X, y).predict(X)
-    frames = [pandas.DataFrame(X, columns=columns)]
-    if (polars := pytest.importorskip("polars", exc_type=ImportError)) is not None:
-        frames.append(polars.DataFrame(X, schema=columns))
-    for frame in frames:
-        model = ours(hidden_layer_sizes=(8,), max_iter=5, random_state=0).fit(frame, frame.to_numpy()[:, 0] * 0 + y)
-        assert list(model.feature_names_in_) == columns
-        assert (model.predict(frame) == plain).all()
-        with pytest.warns(UserWarning, match="valid feature names"):
-            model.predict(X)
-        with pytest.raises(ValueError, match="feature names should match"):
-            model.predict(frame[columns[::-1]])
-    scaler = preprocessing.StandardScaler().set_output(transform="pandas")
-    line = pipeline.make_pipeline(scaler, ours(hidden_layer_sizes=(8,), max_iter=5, random_state=0)).fit(frames[0], y)
-    assert list(line[-1].feature_names_in_) == columns
+    frame = frames.DataFrame(dict(zip(columns, X.T, strict=True)))
+    model = ours(hidden_layer_sizes=(8,), max_iter=5, random_state=0).fit(frame, frames.Series(y))
+    assert list(model.feature_names_in_) == columns
+    assert (
+        model.predict(frame) == ours(hidden_layer_sizes=(8,), max_iter=5, random_state=0).fit(X, y).predict(X)
+    ).all()
+    with pytest.warns(UserWarning, match="valid feature names"):
+        model.predict(X)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame[columns[::-1]])
+
+
+@both
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_set_output(some_digits, ours, theirs, library):
+    pytest.importorskip(library)
+    X, y = some_digits
+    model = ours(hidden_layer_sizes=(8,), max_iter=5, random_state=0)
+    lines = [pipeline.make_pipeline(preprocessing.StandardScaler(), sklearn.base.clone(model)) for _ in range(2)]
+    lines[0].set_output(transform=library)
+    assert (lines[0].fit(X, y).predict(X) == lines[1].fit(X, y).predict(X)).all()
+    assert len(lines[0][-1].feature_names_in_) == 64
 
 
 def test_labels_of_any_kind(some_digits):
