@@ -11,7 +11,10 @@ from fastmlp._names import check_name
 
 def _weights(given: Any, shape: tuple[int, ...], name: str, entry: str) -> NDArray[np.float64]:
     """given as finite float64 numbers >= 0 of that shape."""
-    a = np.asarray(given)
+    try:
+        a = np.asarray(given)
+    except ValueError:
+        raise ValueError(f"{name} is no array; it must be {shape}, a number for each {entry}") from None
     if a.dtype.kind not in "fiub":
         raise ValueError(f"{name} has dtype {a.dtype}; it must hold real numbers")
     if a.shape != shape:

@@ -314,6 +314,9 @@ class BaseMLP(Network):
         inputs, targets = self._training_data(X, y)
         self._refuse_not_finite(inputs, targets)
         engine_settings(optimizer, self.dtype)
+        rate = getattr(optimizer, "learning_rate", None)
+        if isinstance(rate, type):
+            raise ValueError(f"learning_rate is the class {rate.__name__}; it must be a number or a schedule object")
         validation = None if validation_data is None else self._validation_data(validation_data)
         stopping = check_early_stopping(early_stopping)
         if stopping is not None:
@@ -324,7 +327,7 @@ class BaseMLP(Network):
         if regularization is not None and not isinstance(regularization, Regularization):
             raise ValueError(f"regularization is {regularization!r}; it must be a Regularization or None")
         weights = row_weights(sample_weight, class_weight, labels, classes, len(targets), batch_size, self.dtype)
-        if verbose not in (True, False, "bar"):
+        if not (verbose == "bar" if isinstance(verbose, str) else isinstance(verbose, int) and verbose in (0, 1)):
             raise ValueError(f"verbose is {verbose!r}; it must be True, False or 'bar'")
         if verbose == "bar":
             progress_bar()

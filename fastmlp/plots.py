@@ -251,10 +251,11 @@ def plot_weights(
     >>> ax = fastmlp.plots.plot_weights(fastmlp.MLP([64, 16, 10]), (8, 8))
     """
     W = net.weights[0]
-    shape = tuple(shape)
-    if len(shape) not in (2, 3) or prod(shape) != W.shape[1] or (len(shape) == 3 and shape[2] != 3):
+    sizes = tuple(shape) if isinstance(shape, Sequence) else ()
+    whole = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
+    if not whole or len(sizes) not in (2, 3) or prod(sizes) != W.shape[1] or sizes[2:] not in ((), (3,)):
         raise ValueError(
-            f"shape is {shape}; it must be (height, width) or (height, width, 3), with {W.shape[1]} numbers as the "
+            f"shape is {shape!r}; it must be (height, width) or (height, width, 3), with {W.shape[1]} numbers as the "
             "network has inputs"
         )
     if units is None or not isinstance(units, Sequence | np.ndarray):
@@ -265,22 +266,22 @@ def plot_weights(
         if not chosen:
             raise ValueError("units is empty; it must name at least one unit")
     if columns is None:
-        columns = ceil(sqrt(len(chosen) * shape[0] / shape[1]))
+        columns = ceil(sqrt(len(chosen) * sizes[0] / sizes[1]))
     columns = min(check_whole(columns, "columns", 1, 2**31), len(chosen))
     rows = -(-len(chosen) // columns)
     limit = float(np.abs(W[chosen]).max()) or 1.0
     # One picture of all: a subplot for each unit would take a minute for some hundreds of them.
-    gap = max(1, min(shape[:2]) // 8)
-    height, width = shape[0] + gap, shape[1] + gap
-    mosaic = np.full((rows * height - gap, columns * width - gap, *shape[2:]), np.nan)
+    gap = max(1, min(sizes[:2]) // 8)
+    height, width = sizes[0] + gap, sizes[1] + gap
+    mosaic = np.full((rows * height - gap, columns * width - gap, *sizes[2:]), np.nan)
     for place, unit in enumerate(chosen):
         top, left = place // columns * height, place % columns * width
-        mosaic[top : top + shape[0], left : left + shape[1]] = W[unit].reshape(shape)
+        mosaic[top : top + sizes[0], left : left + sizes[1]] = W[unit].reshape(sizes)
     if ax is None:
         size = 7 / max(mosaic.shape[:2])
         figsize = (max(2.5, mosaic.shape[1] * size) + 0.8, max(1.5, mosaic.shape[0] * size))
         _, ax = _pyplot().subplots(figsize=figsize, layout="constrained")
-    if len(shape) == 3:
+    if len(sizes) == 3:
         ax.imshow(np.nan_to_num(mosaic / limit / 2 + 0.5, nan=1.0), interpolation="nearest")
     else:
         image = ax.imshow(mosaic, cmap=cmap, vmin=-limit, vmax=limit, interpolation="nearest")

@@ -107,7 +107,7 @@ def test_a_bar(rng, capsys, rows):
 
 def test_other_words_for_verbose_are_refused():
     net = MLP([2, 2])
-    for verbose in ("line", 2, None):
+    for verbose in ("line", 2, None, [], np.ones(2)):
         call = lambda verbose=verbose: net.fit(np.eye(2), [0, 1], verbose=verbose)  # noqa: E731
         oracle.refused(net, call, ValueError, "^verbose is .*; it must be True, False or 'bar'")
 
@@ -210,6 +210,7 @@ def test_plot_weights(pyplot, rng):
 @pytest.mark.parametrize(
     ("settings", "name"),
     [({"shape": (3, 5)}, "shape"), ({"shape": (12,)}, "shape"), ({"shape": (3, 2, 2)}, "shape"),
+     ({"shape": 12}, "shape"), ({"shape": (3.0, 4)}, "shape"), ({"shape": (-3, -4)}, "shape"),
      ({"units": 8}, "units"), ({"units": [7]}, r"units\[0\]"), ({"units": []}, "units"), ({"columns": 0}, "columns")],
     ids=repr,
 )  # fmt: skip

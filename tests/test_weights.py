@@ -155,6 +155,7 @@ ONES = np.ones(4)
         ({"sample_weight": [1, 1, np.nan, 1]}, "sample_weight is nan for row 2"),
         ({"sample_weight": [1, 1, np.inf, 1]}, "sample_weight is inf for row 2"),
         ({"sample_weight": list("abcd")}, "sample_weight has dtype"),
+        ({"sample_weight": [[1], [2, 3], 4, 5]}, "sample_weight is no array"),
         ({"sample_weight": ["a", None, 1, 2]}, "sample_weight has dtype object"),
         ({"sample_weight": [0, 0, 0, 0]}, "sample_weight leaves no row with a weight above 0"),
         ({"sample_weight": [1e-60] * 4}, "sample_weight leaves no row"),  # nothing of it is left in float32
