@@ -291,7 +291,7 @@ def plot_weights(
 
 
 def plot_range_test(found: "RangeTest", ax: Any = None) -> Any:
-    """Draw a learning-rate range test: the losses, their moving average, and the suggested rate."""
+    """Draw a learning-rate range test: the losses, smoothed too, and the suggested rate."""
     if ax is None:
         _, ax = _pyplot().subplots(figsize=(5.6, 3.6), layout="constrained")
     ax.plot(found.rates, found.losses, color="C0", alpha=0.35, lw=1, label="loss of a minibatch")
@@ -300,7 +300,8 @@ def plot_range_test(found: "RangeTest", ax: Any = None) -> Any:
         ax.axvline(found.suggestion, color="C1", ls="--", label=f"suggestion {found.suggestion:.2g}")
     ax.set_xscale("log")
     if len(found.losses) and found.losses.max() > 2 * found.smoothed[0]:
-        ax.set_ylim(top=2 * found.smoothed[0])  # a loss that explodes would leave nothing of the others to see
+        low, high = float(found.losses.min()), 2 * float(found.smoothed[0])
+        ax.set_ylim(low - 0.05 * (high - low), high)  # a loss that explodes would leave nothing of the others to see
     ax.set_xlabel("learning rate")
     ax.set_ylabel("loss")
     _dress(ax)
