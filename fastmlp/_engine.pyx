@@ -4,6 +4,8 @@ Everything that can be decided once is decided when a Network is built. Shapes a
 through _arrays.py, except in __call__, whose short way for good rows pays for no Python at all.
 """
 
+import os
+
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -22,11 +24,11 @@ cnp.import_array()
 
 cdef extern from *:
     """
-    static int take(int *busy) { return !__atomic_exchange_n(busy, 1, __ATOMIC_ACQUIRE); }
+    static int take(int *busy, int now) { return __atomic_exchange_n(busy, now, __ATOMIC_ACQUIRE) != now; }
     static void give_back(int *busy) { __atomic_store_n(busy, 0, __ATOMIC_RELEASE); }
     """
-    bint take(bint *busy) noexcept
-    void give_back(bint *busy) noexcept
+    bint take(int *busy, int now) noexcept
+    void give_back(int *busy) noexcept
 
 cdef enum:
     LINE = 64                # bytes of a cache line: where every buffer starts
@@ -35,6 +37,16 @@ cdef enum:
     WORKER_FLOP = 1_000_000  # what a thread must get between two joins to be worth its waking
 
 cdef double RETURN_SECONDS = 0.02  # how long C may train before Python looks for signals
+cdef int generation = 1            # of processes: a fork copies a busy network, but not the thread that trains it
+
+
+def _new_generation():
+    global generation
+    generation += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_generation)
 
 
 cdef inline char *_aligned(void *p) noexcept nogil:
@@ -74,7 +86,7 @@ cdef class _Turn:
         self.net = net
 
     def __enter__(self):
-        if not take(&self.net.busy):
+        if not take(&self.net.busy, generation):
             raise RuntimeError("this network is being trained already, by a callback's caller or by another thread")
 
     def __exit__(self, *error):
@@ -115,7 +127,7 @@ cdef class Network:
     """Where training is: (epoch, rows done of it, the sum of their losses), set at each return from C."""
     cdef cnp.ndarray space
     cdef object space_key
-    cdef bint busy
+    cdef int busy  # the generation in which it was taken, or 0
 
     def __cinit__(self, *args, **kwargs):
         self.layers = NULL

@@ -19,23 +19,28 @@ import fastmlp
 SECONDS = 30
 
 
-def trained(epochs=2):
-    """The parameters of a network that two threads trained."""
+def train(net, epochs=2):
+    """Two threads do; what the network is then."""
     rng = np.random.default_rng(0)
     X, t = rng.normal(size=(301, 130)).astype(np.float32), rng.integers(0, 7, 301)
-    net = fastmlp.MLP([130, 260, 7], seed=1)
     net.fit(X, t, epochs=epochs, batch_size=150, threads=2)
     return net.params.tobytes() + net(X).tobytes()
 
 
-def send(pipe):
+def trained():
+    return train(fastmlp.MLP([130, 260, 7], seed=1))
+
+
+def send(pipe, busy):
+    if busy:  # in the parent, while it forked
+        train(busy)
     pipe.send_bytes(trained())
 
 
-def child(context):
+def child(context, busy=None):
     """What a child process trains, which has to be there in time."""
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=send, args=(there,))
+    process = context.Process(target=send, args=(there, busy))
     process.start()
     there.close()
     try:
@@ -51,16 +56,16 @@ def main(method):
     before = child(context)
     wanted = trained()
     after = child(context)
-    stop = threading.Event()
+    stop, busy = threading.Event(), fastmlp.MLP([130, 260, 7])
 
     def keep_training():
         while not stop.is_set():
-            trained(epochs=20)
+            train(busy, epochs=20)
 
     trainer = threading.Thread(target=keep_training)
     trainer.start()
     try:
-        during = [child(context) for _ in range(5 if method == "fork" else 1)]
+        during = [child(context, busy) for _ in range(5)] if method == "fork" else [child(context)]
     finally:
         stop.set()
         trainer.join()
