@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any, BinaryIO
 
-MAX_BYTES, MAX_VALUES = 1 << 21, 1 << 16  # of JSON: what `train` notes of 20 000 columns fits
+MAX_BYTES, MAX_VALUES, MAX_DEPTH = 1 << 16, 1 << 12, 32  # of JSON: the worst of it is read in some 4 ms
 
 
 class FormatError(ValueError):
@@ -51,19 +51,38 @@ def _sync_directory(directory: str) -> None:
             os.close(descriptor)
 
 
-def excess(text: bytes, times: int = 1) -> str:
+def excess(text: bytes, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALUES) -> str:
     """What JSON has too much of, found before parsing takes time and memory for it: each value has its mark."""
-    if len(text) > times * MAX_BYTES:
-        return f"{len(text)} bytes; wanted at most {times * MAX_BYTES}"
+    if len(text) > max_bytes:
+        return f"{len(text)} bytes; wanted at most {max_bytes}"
     values = sum(map(text.count, (b",", b"[", b"{")))
-    return f"about {values} values; wanted at most {times * MAX_VALUES}" if values > times * MAX_VALUES else ""
+    return f"about {values} values; wanted at most {max_values}" if values > max_values else ""
 
 
-def json_of(text: bytes, times: int = 1) -> Any:
-    """The document in `text`, refused where a key occurs twice, a number is not finite, or there is too much of it.
+def too_deep(value: Any) -> bool:
+    """Whether lists and dicts are nested so deeply that reading, comparing or copying them might exhaust the stack."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, list | dict)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
-    Where it holds another document as a text, `times` what is too much otherwise.
-    """
+
+def shown(value: Any) -> str:
+    """A value from a file, for a message: in one short line, whatever it is, and soon."""
+    import reprlib
+
+    short = reprlib.Repr()
+    short.maxstring = short.maxlong = 80
+    return short.repr(value)[:200]
+
+
+def json_of(text: bytes) -> Any:
+    """The document in `text`, refused where a key occurs twice, a number is not finite, or there is too much of it."""
     import json
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -75,12 +94,15 @@ def json_of(text: bytes, times: int = 1) -> Any:
     def finite(number: str) -> float:
         value = float(number)
         if not isfinite(value):
-            raise ValueError(f"{number} is not a finite number")
+            raise ValueError(f"{number[:80]} is not a finite number")
         return value
 
-    if found := excess(text, times):
+    if found := excess(text):
         raise FormatError(f"its header has {found}")
     try:
-        return json.loads(text.decode(), object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
+        value = json.loads(text.decode(), object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"its header is no JSON document: {str(error)[:200]}") from None
+    if too_deep(value):
+        raise FormatError(f"its header is nested deeper than {MAX_DEPTH} levels")
+    return value

@@ -78,7 +78,7 @@ class Archive:
         return data
 
     def tensor(self, name: str, descr: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        """The next array, which must be of this name, type and shape; shape (-1,) takes any length."""
+        """The next array, which must be of this name, type and shape; shape (-n,) takes any length up to n."""
         offset = self.size - self.left
         signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(self.take(30))
         if signature != b"PK\3\4" or flags or method:
@@ -89,8 +89,8 @@ class Archive:
         self.take(extra_length)
         head = self.take(10)
         head += self.take(int.from_bytes(head[8:], "little"))
-        if shape == (-1,) and (digits := re.search(rb"'shape': \((\d{1,7}),\)", head)):
-            shape = (int(digits[1]),)
+        if shape[0] < 0 and (digits := re.search(rb"'shape': \((\d{1,10}),\)", head)):
+            shape = (min(int(digits[1]), -shape[0]),)
         if head[:8] != _MAGIC or head[10:].rstrip(b" \n") != _description(descr, shape):
             raise FormatError(f"{name}.npy is {head[10:90]!r}; wanted {descr} of shape {shape}")
         array = self._fill(descr, shape)

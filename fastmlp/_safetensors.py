@@ -12,10 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp._files import MAX_BYTES, FormatError, json_of
+from fastmlp._files import MAX_BYTES, FormatError
 
+MAX_TENSORS = 512  # which the package takes some 2 ms to tell apart, sound or not
+_MAX_HEADER = 2 * MAX_BYTES + 200 * MAX_TENSORS  # escaped quotes take two bytes
 _CRC = re.compile(rb'"crc32":"([0-9a-f]{8})"')  # nowhere else: inside a text the quotes are escaped
 _NO_CRC = b'"crc32":"00000000"'
+_START = re.compile(rb'\{"__metadata__":\{,?"fastmlp":(?=")')  # once the checksum is taken out
 
 
 def package() -> Any:
@@ -38,6 +41,20 @@ def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     file.write(data)
 
 
+def _text_of(header: bytes) -> tuple[str, bytes]:
+    """The text in a header without checksum, and what follows it. Nothing else of the header is parsed here."""
+    import json
+
+    start = _START.match(header)
+    try:
+        text, end = json.JSONDecoder().raw_decode(header.decode("ascii"), start.end()) if start else ("", 0)
+    except ValueError:
+        start = None
+    if not start or not text.isascii() or not header.startswith((b"}", b",}"), end):
+        raise FormatError("not a model of fastmlp: its metadata are not the ASCII texts `fastmlp` and `crc32`")
+    return text, header[end:]
+
+
 class Archive:
     """Reads arrays by name: `tensor` for each, then `finish`. `left` is the number of their bytes not yet read."""
 
@@ -49,34 +66,35 @@ class Archive:
         file.seek(0)
         start = file.read(8)
         length = int.from_bytes(start, "little")
-        if len(start) < 8 or length > min(size - 8, 2 * MAX_BYTES):  # escaped quotes take two bytes
+        if len(start) < 8 or length > min(size - 8, _MAX_HEADER):
             raise FormatError("no .safetensors file, cut short, or its header is too long")
         header = file.read(length)
         found = _CRC.findall(header)
         if len(found) != 1:
             raise FormatError("not a model of fastmlp: no crc32 in its metadata")
+        text, rest = _text_of(_CRC.sub(b"", header))
+        if rest.count(b"[") > 2 * MAX_TENSORS:  # a shape and offsets for each
+            raise FormatError(f"about {rest.count(b'[') // 2} tensors; wanted at most {MAX_TENSORS}")
         data = file.read()
         zeroed = _CRC.sub(_NO_CRC, header)
         if f"{zlib.crc32(data, zlib.crc32(zeroed, zlib.crc32(start))):08x}".encode() != found[0]:
             raise FormatError("it is damaged: its checksum is wrong")
-        described = json_of(header, times=2)
-        metadata: Any = described.get("__metadata__") if isinstance(described, dict) else None
-        text = metadata.get("fastmlp") if isinstance(metadata, dict) else None
-        if not isinstance(text, str) or not text.isascii() or len(metadata) != 2:
-            raise FormatError("not a model of fastmlp: its metadata are not the ASCII texts `fastmlp` and `crc32`")
         try:
             self.tensors: dict[str, NDArray[Any]] = package_.numpy.load(start + header + data)
         except (package_.SafetensorError, ValueError, TypeError, KeyError) as error:
             raise FormatError(f"no .safetensors file: {str(error)[:200]}") from None
+        if "header" in self.tensors:
+            raise FormatError("it has other tensors too: ['header']")
         self.tensors["header"] = np.frombuffer(text.encode(), np.uint8)
         self.left = len(data) + len(text)
 
     def tensor(self, name: str, descr: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        """The array of this name, which must be of this type and shape; shape (-1,) takes any length."""
+        """The array of this name, which must be of this type and shape; shape (-n,) takes any length up to n."""
         array = self.tensors.pop(name, None)
         if array is None:
             raise FormatError(f"no tensor {name!r}")
-        if array.dtype.newbyteorder("<").str != descr or (array.shape != shape and (shape != (-1,) or array.ndim != 1)):
+        fits = array.shape == shape or (array.ndim == 1 and len(array) <= -shape[0])
+        if array.dtype.newbyteorder("<").str != descr or not fits:
             raise FormatError(f"{name} is {array.dtype} of shape {array.shape}; wanted {descr} of shape {shape}")
         self.left -= array.nbytes
         return array

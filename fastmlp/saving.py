@@ -5,8 +5,9 @@ first member, `header.npy`, in a .safetensors file the text `fastmlp` of its met
 without padding, `layers.0.weight` (O, I), `layers.0.bias` (O,), `layers.1.weight` and so on, and the optimizer's
 buffers as `optimizer.m.layers.0.weight` ... A checkpoint of a broken-off fit says besides, in the header's `training`,
 how far that got, and has the lists of its History as `history.loss` ..., and the parameters to which early stopping
-would return as `best.layers.0.weight` ... `numpy.load` or safetensors reads all of them. A file that uses nothing that
-version 1 did not know is of version 1.
+would return as `best.layers.0.weight` ... Long lists in the metadata are tensors too, `metadata.mean` ..., which the
+header's `lists` describes. `numpy.load` or safetensors reads all of them. A file that uses nothing that version 1 did not
+know is of version 1.
 
 Refuses whatever `save` does not write: the header alone says which tensors follow and how large each is, and all of it
 is checked before a network is built. Parameters are the user's: whatever bits they have, NaN included, come back.
@@ -22,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp import _npz, _safetensors
-from fastmlp._files import FormatError, excess, json_of, replace
+from fastmlp import _lists, _npz, _safetensors
+from fastmlp._files import MAX_BYTES, MAX_DEPTH, FormatError, excess, json_of, replace, shown, too_deep
 from fastmlp.history import Progress
 from fastmlp.losses import BY_NAME
 from fastmlp.mlp import MLP
@@ -35,7 +36,9 @@ from fastmlp.training import conclude
 
 __all__ = ["FormatError", "load", "save"]
 
-FORMAT = "fastmlp"
+FORMAT, VERSIONS = "fastmlp", (1, 2)
+MAX_LAYERS = 500  # which take some 5 ms to build
+MAX_METADATA = (50_000, 3_000)  # bytes and values of JSON: with 500 layers they stay below what json_of reads
 KINDS: dict[str, type[MLP | SiameseMLP]] = {"MLP": MLP, "SiameseMLP": SiameseMLP}
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Lion)}
 SCHEDULES: dict[str, Any] = {kind.__name__: kind for kind in (StepDecay, Cosine, OneCycle, ReduceOnPlateau)}
@@ -43,7 +46,7 @@ SLOTS = {"sgd": ("velocity",), "adam": ("m", "v"), "rmsprop": ("m", "v"), "lion"
 _HEADER: dict[str, Any] = dict.fromkeys(("format", "kind", "output_activation", "loss", "dtype"), str)
 _HEADER |= {"version": int, "sizes": list, "activations": list, "bias": bool, "seed": int, "epochs_done": int}
 _HEADER |= {"optimizer": (dict, type(None)), "metadata": dict, "training": (dict, type(None))}
-_HEADER_2: dict[str, Any] = _HEADER | {"objective": dict, "dropout": list, "init": str}
+_HEADER_2: dict[str, Any] = _HEADER | {"objective": dict, "dropout": list, "init": str, "lists": dict}
 _TRAINING: dict[str, Any] = {"rows": int, "batch_size": int, "shuffle": bool, "epochs_before": int, "epochs": int}
 _TRAINING |= {"rows_done": int, "loss_sum": float, "seconds": float}
 _TRAINING_2: dict[str, Any] = _TRAINING | {"early_stopping": (str, type(None)), "best": bool}
@@ -65,7 +68,9 @@ def save(net: BaseMLP, path: str | bytes | os.PathLike[Any]) -> None:
     ------
     ValueError
         If path ends in neither, or net.metadata is not made of text, finite numbers, bools, None, lists and dicts
-        with str keys, or exceeds 2 MB or 65536 values.
+        with str keys, or is larger than 50 kB or 3000 values of JSON: lists of more than 16 floats or texts in
+        net.metadata itself do not count there, but have their own limits of 65536 floats, 32768 texts and 1 MB. Or if
+        the network has more than 500 layers, or would be more than 512 tensors in a .safetensors file.
     OSError
         If the file cannot be written.
 
@@ -85,7 +90,8 @@ def save_checkpoint(net: BaseMLP, path: str | bytes | os.PathLike[Any], progress
     """`save`, with what a fit that is not done needs to go on."""
     path = os.fsdecode(path)
     container = check_path(path)
-    arrays = list(_arrays_of(net, progress))
+    arrays = list(_arrays_of(net, net.optimizer_state(), progress))
+    _check_count(container, len(arrays), path, "path")
     replace(path, lambda file: container.write(file, arrays))
 
 
@@ -98,6 +104,21 @@ def check_path(path: str | bytes | os.PathLike[Any], name: str = "path") -> Any:
     if not path.endswith(".npz"):
         raise ValueError(f"{name} is {path!r}; wanted a file name that ends in .npz or .safetensors")
     return _npz
+
+
+def check_room(net: BaseMLP, path: str | bytes | os.PathLike[Any], name: str, optimizer: SGD | Adam) -> None:
+    """ValueError, before a training with this optimizer, for what could not be saved after it."""
+    path = os.fsdecode(path)
+    container = check_path(path, name)
+    slots = [net.params] * len(SLOTS.get(type(optimizer), ()))
+    state = {"optimizer": optimizer, "steps": 0, "beta_powers": (1.0, 1.0), "slots": slots}
+    _check_count(container, sum(1 for _ in _arrays_of(net, state, Progress(1, 1, False, 0))), path, name)
+
+
+def _check_count(container: Any, arrays: int, path: str, name: str) -> None:
+    if container is _safetensors and arrays - 1 > _safetensors.MAX_TENSORS:  # the header is none of them
+        wanted = f"at most {_safetensors.MAX_TENSORS}, or a file name that ends in .npz"
+        raise ValueError(f"{name} is {path!r}, which would have {arrays - 1} tensors; wanted {wanted}")
 
 
 def load(path: str | bytes | os.PathLike[Any]) -> MLP | SiameseMLP:
@@ -168,7 +189,7 @@ def resume(net: BaseMLP, path: str | bytes | os.PathLike[Any], wanted: Progress,
 def to_bytes(net: BaseMLP) -> bytes:
     """What `save` would write to an .npz."""
     file = BytesIO()
-    _npz.write(file, _arrays_of(net, None))
+    _npz.write(file, _arrays_of(net, net.optimizer_state(), None))
     return file.getvalue()
 
 
@@ -182,9 +203,11 @@ def from_bytes(data: bytes) -> MLP | SiameseMLP:
 # The header.
 
 
-def _header_of(net: BaseMLP, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+def _header_of(
+    net: BaseMLP, state: dict[str, Any], progress: Progress | None, metadata: Any, lists: dict[str, Any]
+) -> dict[str, Any]:
     optimizer = state["optimizer"]
-    version = _version(net, optimizer, progress)
+    version = 2 if lists else _version(net, optimizer, progress)
     if BY_NAME[net.loss] is not type(net.objective):
         raise ValueError(f"the network's loss is a {type(net.objective).__name__}; only those of fastmlp can be saved")
     header = {
@@ -195,12 +218,12 @@ def _header_of(net: BaseMLP, state: dict[str, Any], progress: Progress | None) -
         "dtype": net.dtype.name,
         "epochs_done": net.epochs_done,
         "optimizer": None if optimizer is None else _optimizer_header(optimizer, state),
-        "metadata": net.metadata,
+        "metadata": metadata,
         "training": None if progress is None else _training_header(progress, version),
     }
     if version == 2:
         objective = {name: float(value) for name, value in vars(net.objective).items()}
-        header |= {"objective": objective, "dropout": net.dropout, "init": net.init}
+        header |= {"objective": objective, "dropout": net.dropout, "init": net.init, "lists": lists}
     return header
 
 
@@ -265,16 +288,22 @@ def _settings(optimizer_class: type[Optimizer], given: Mapping[str, Any]) -> dic
 def _json_of(header: dict[str, Any]) -> bytes:
     import json
 
-    metadata = header["metadata"]
+    metadata, layers = header["metadata"], len(header["sizes"]) - 1
+    if layers > MAX_LAYERS:
+        raise ValueError(f"the network has {layers} layers; wanted at most {MAX_LAYERS} to save it")
     try:
-        text = json.dumps(header, allow_nan=False)
+        text = json.dumps(metadata, allow_nan=False)
+        unchanged = isinstance(metadata, dict) and json.loads(text) == metadata
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"net.metadata cannot be saved as JSON: {error}") from None
-    if not isinstance(metadata, dict) or json.loads(text)["metadata"] != metadata:
+    if not unchanged:
         raise ValueError("net.metadata would come back changed; it must be a dict with str keys and without tuples")
-    if found := excess(text.encode()):
-        raise ValueError(f"net.metadata is too large: the header has {found}")
-    return text.encode()
+    if found := excess(json.dumps([metadata, header.get("lists")]).encode(), *MAX_METADATA):
+        besides = f"besides lists of more than {_lists.SHORT} floats or texts"
+        raise ValueError(f"net.metadata is too large: {besides}, its JSON has {found}")
+    if too_deep([metadata]):
+        raise ValueError(f"net.metadata is nested too deeply; wanted at most {MAX_DEPTH - 2} levels")
+    return json.dumps(header, allow_nan=False).encode()
 
 
 def _check_fields(where: str, found: dict[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -282,23 +311,30 @@ def _check_fields(where: str, found: dict[str, Any], wanted: Mapping[str, Any]) 
         raise FormatError(f"{where} has the fields {str(sorted(found))[:400]}; wanted {sorted(wanted)}")
     for name, kind in wanted.items():
         if not isinstance(found[name], kind) or (kind is int and (isinstance(found[name], bool) or found[name] < 0)):
-            raise FormatError(f"{where}: {name} is {str(found[name])[:80]!r}")
+            raise FormatError(f"{where}: {name} is {shown(found[name])}")
 
 
 def _check_header(header: Any) -> None:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FormatError("not a model of fastmlp")
-    if header.get("version") not in (1, 2) or type(header["version"]) is not int:
-        raise FormatError(f"format version {str(header.get('version'))[:80]}; this fastmlp reads versions 1 and 2")
-    _check_fields("its header", header, _HEADER if header["version"] == 1 else _HEADER_2)
+    version = header.get("version")
+    if version not in VERSIONS or type(version) is not int:
+        raise FormatError(
+            f"format version {shown(version)}; this fastmlp reads versions {' and '.join(map(str, VERSIONS))}"
+        )
+    _check_fields("its header", header, _HEADER if version == 1 else _HEADER_2)
+    if version == 2:
+        _lists.check(header["lists"], header["metadata"])
     if header["epochs_done"] >= 2**32:
-        raise FormatError(f"its header: epochs_done is {str(header['epochs_done'])[:80]}; wanted less than 2**32")
+        raise FormatError(f"its header: epochs_done is {shown(header['epochs_done'])}; wanted less than 2**32")
     for name, known in (("kind", tuple(KINDS)), ("dtype", ("float32", "float64"))):
         if header[name] not in known:
             raise FormatError(f"its header: {name} is {header[name][:80]!r}; wanted {' or '.join(known)}")
+    if len(header["sizes"]) - 1 > MAX_LAYERS:
+        raise FormatError(f"its header: {len(header['sizes'])} sizes; wanted at most {MAX_LAYERS + 1}")
     for size in header["sizes"]:
         if type(size) is not int or not 0 < size < 2**31:
-            raise FormatError(f"its header: sizes contain {str(size)[:80]!r}")
+            raise FormatError(f"its header: sizes contain {shown(size)}")
     if header["version"] == 2:
         if header["loss"] not in BY_NAME:
             raise FormatError(f"its header: loss is {header['loss'][:80]!r}; wanted one of {', '.join(BY_NAME)}")
@@ -306,7 +342,7 @@ def _check_header(header: Any) -> None:
         _check_fields("its objective", header["objective"], {field.name: float for field in fields})
         for chance in header["dropout"]:
             if type(chance) is not float:
-                raise FormatError(f"its header: dropout contains {str(chance)[:80]!r}")
+                raise FormatError(f"its header: dropout contains {shown(chance)}")
         if len(header["dropout"]) != max(len(header["sizes"]) - 2, 0):
             raise FormatError(f"its header: dropout has {len(header['dropout'])} entries; wanted one a hidden layer")
 
@@ -322,7 +358,7 @@ def _optimizer_of(found: dict[str, Any] | None) -> dict[str, Any]:
     settings = found["settings"]
     _check_fields("its optimizer's settings", settings, _settings(kind, settings))
     if len(powers) != 2 or not all(type(power) is float and 0 <= power <= 1 for power in powers):
-        raise FormatError(f"its optimizer: beta_powers are {str(powers)[:80]}; wanted two numbers from 0 to 1")
+        raise FormatError(f"its optimizer: beta_powers are {shown(powers)}; wanted two numbers from 0 to 1")
     try:
         if isinstance(settings["learning_rate"], dict):
             settings = settings | {"learning_rate": _schedule_of(settings["learning_rate"])}
@@ -350,21 +386,23 @@ def _progress_of(found: dict[str, Any] | None, version: int, epochs_done: int) -
     whole = progress.rows > 0 and progress.batch_size > 0 and progress.loss_sum >= 0 and progress.seconds >= 0
     at_step = whole and (progress.rows_done % progress.batch_size == 0 or progress.rows_done == progress.rows)
     if not at_step or progress.rows_done > progress.rows or progress.epochs_before + progress.epochs != epochs_done:
-        raise FormatError(f"its training is at no step of a fit: {str(found)[:400]}")
+        raise FormatError(f"its training is at no step of a fit: {shown(found)}")
     return progress
 
 
 # Networks and tensors, in the order of the file.
 
 
-def _arrays_of(net: BaseMLP, progress: Progress | None) -> Iterator[tuple[str, NDArray[Any]]]:
+def _arrays_of(net: BaseMLP, state: dict[str, Any], progress: Progress | None) -> Iterator[tuple[str, NDArray[Any]]]:
     """(name, array) of all that is stored, the header first."""
-    state = net.optimizer_state()
-    yield "header", np.frombuffer(_json_of(_header_of(net, state, progress)), np.uint8)
+    metadata, lists, arrays = _lists.split(net.metadata)
+    yield "header", np.frombuffer(_json_of(_header_of(net, state, progress, metadata, lists)), np.uint8)
     yield from _tensors(net, state, None if progress is None else progress.best)
     if progress is not None:
         for name in HISTORY:
             yield f"history.{name}", np.array(getattr(progress.history, name), "<f8")
+    for name, array in arrays.items():
+        yield f"metadata.{name}", array
 
 
 def _tensors(net: BaseMLP, state: dict[str, Any], best: NDArray[Any] | None) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -395,7 +433,7 @@ def _network_of(header: dict[str, Any], n_buffers: int, archive: Any) -> MLP | S
             settings["loss"] = BY_NAME[header["loss"]](**header["objective"])
         net = KINDS[header["kind"]](sizes[:-1] if siamese else sizes, activation=header["activations"], **settings)
     except (ValueError, TypeError, OverflowError) as error:
-        raise FormatError(f"its header: {error}") from None
+        raise FormatError(f"its header: {str(error)[:400]}") from None
     if (net.sizes, net.loss, net.output_activation) != (tuple(sizes), header["loss"], header["output_activation"]):
         raise FormatError(f"its header: a {header['kind']} has no such sizes, loss or output_activation")
     if header["version"] == 2:
@@ -409,14 +447,14 @@ def _network_of(header: dict[str, Any], n_buffers: int, archive: Any) -> MLP | S
 
 def _read_history(archive: Any, progress: Progress) -> None:
     for name in HISTORY:
-        values = archive.tensor(f"history.{name}", "<f8", (-1,)).tolist()
-        if len(values) != progress.epochs and (values or not name.startswith("val_")):
+        values = archive.tensor(f"history.{name}", "<f8", (-(2**32),))
+        if len(values) != progress.epochs and (len(values) or not name.startswith("val_")):
             raise FormatError(f"history.{name} has {len(values)} entries; wanted {progress.epochs}, one an epoch")
-        getattr(progress.history, name).extend(values)
+        getattr(progress.history, name).extend(values.tolist())
 
 
 def _read(archive: Any) -> tuple[MLP | SiameseMLP, Progress | None]:
-    header = json_of(archive.tensor("header", "|u1", (-1,)).tobytes())
+    header = json_of(archive.tensor("header", "|u1", (-MAX_BYTES,)).tobytes())
     _check_header(header)
     state = _optimizer_of(header["optimizer"])
     progress = _progress_of(header["training"], header["version"], header["epochs_done"])
@@ -432,7 +470,10 @@ def _read(archive: Any) -> tuple[MLP | SiameseMLP, Progress | None]:
         view[...] = archive.tensor(name, view.dtype.newbyteorder("<").str, view.shape)
     if progress is not None:
         _read_history(archive, progress)
+    lists = header.get("lists", {})
+    arrays = _lists.read(lists, archive)
     archive.finish()
+    net.metadata |= _lists.lists_of(lists, arrays)
     try:
         net.set_optimizer_state(state)
     except (ValueError, OverflowError) as error:

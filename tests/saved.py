@@ -33,3 +33,4 @@ def refused(path, data, message=""):
     assert message in str(caught.value)
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
+    return str(caught.value)

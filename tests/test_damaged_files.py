@@ -4,14 +4,17 @@ import io
 import json
 import pickle
 import sys
+import time
 import tracemalloc
 import zipfile
 
+import crafted
 import numpy as np
 import pytest
 from saved import facts, refused, save_small
 
 from fastmlp import FormatError, load
+from fastmlp._files import MAX_BYTES, MAX_VALUES, excess
 
 
 @pytest.fixture
@@ -147,8 +150,9 @@ def test_headers_that_describe_no_network(saved, members):
         ({"version": 0}, "format version 0; this fastmlp reads versions 1 and 2"),
         ({"version": 3}, "format version 3; this fastmlp reads versions 1 and 2"),
         ({"version": True}, "format version True"),
+        ({"version": 2}, "fields"),
         ({"version": None}, "format version None"),
-        ({"version": "9" * 500}, "format version 999"),
+        ({"version": "9" * 500}, "format version '999"),
         ({"kind": "Net"}, "kind is 'Net'"),
         ({"kind": "SiameseMLP"}, ""),
         ({"surplus": 1}, "surplus"),
@@ -164,7 +168,8 @@ def test_headers_that_describe_no_network(saved, members):
         ({"sizes": [2**31, 2]}, "sizes"),
         ({"sizes": [2**63, 2**63, 2]}, "sizes"),
         ({"sizes": [10**4000, 10**4000]}, "sizes"),
-        ({"sizes": [1] * 60_000}, "bytes"),
+        ({"sizes": [1] * 501}, "bytes"),
+        ({"sizes": [1] * 502}, "502 sizes; wanted at most 501"),
         ({"activations": ["relu"]}, "activation"),
         ({"activations": None}, "activations"),
         ({"output_activation": "none"}, "output_activation"),
@@ -250,13 +255,63 @@ def test_a_length_in_the_file_allocates_nothing(saved, members):
 @pytest.mark.parametrize("item", [b"0,", b"[],", b"{},", b'"",', b'{"a":0},'])
 def test_a_header_of_very_many_values_is_not_parsed(saved, members, item):
     _, path = saved
-    text = b"[" + item * (2_000_000 // len(item)) + b"0]"
+    text = b"[" + item * (60_000 // len(item)) + b"0]"
     data = zipped({**members, "header.npy": npy(np.frombuffer(text, np.uint8))}.items())
+    refused(path, data)  # what is imported late is imported by now
     tracemalloc.start()
-    refused(path, data, "values; wanted at most 65536")
+    refused(path, data, "values; wanted at most 4096")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3 * len(text)  # two copies of the bytes, no object for each value
+    assert peak < 5 * len(text)  # some copies of the bytes, no object for each value
+
+
+def test_just_as_many_values_as_are_parsed(saved, members):
+    _, path = saved
+    refused(path, with_header(members, b"[" + b"0," * 4095 + b"0]"), "not a model of fastmlp")
+    refused(path, with_header(members, b"[" + b"0," * 4096 + b"0]"), "about 4097 values; wanted at most 4096")
+    deep = b"[" * 30 + b"]" * 30
+    nested = members["header.npy"][128:].replace(b"[1.5,", deep + b",").replace(b'"b"]', b'"c": 0')
+    path.write_bytes(with_header(members, nested))
+    assert json.dumps(load(path).metadata["a"]).encode() == deep
+    refused(path, with_header(members, nested.replace(b"[]", b"[[]]")), "nested deeper")
+
+
+def with_header(members, text):
+    return zipped({**members, "header.npy": npy(np.frombuffer(text, np.uint8))}.items())
+
+
+CRAFTED = crafted.headers()
+SMALLER = crafted.headers(MAX_BYTES - 600, MAX_VALUES - 60)  # to be a part of a header
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_headers_that_cost_most_are_refused(saved, members, name):
+    """As large as is parsed at all: one byte more is not, so that the limits bound the cost."""
+    _, path = saved
+    text = CRAFTED[name]
+    assert not excess(text)
+    assert len(text) > 0.95 * MAX_BYTES or sum(map(text.count, (b",", b"[", b"{"))) > 0.95 * MAX_VALUES
+    assert "wanted at most" not in refused(path, with_header(members, text))
+    refused(path, with_header(members, text + b" " * (MAX_BYTES + 1 - len(text))), "wanted |u1 of shape (65536,)")
+    for field in (b'"version": 1', b'"sizes": [1, 2]', b'"training": null'):
+        assert field in members["header.npy"]
+        header = members["header.npy"][128:].replace(field, field.split(b":")[0] + b": " + SMALLER[name])
+        assert not excess(header)
+        refused(path, with_header(members, header))
+
+
+@pytest.mark.exhaustive  # not where the machine may be busy
+def test_no_header_takes_ten_milliseconds(saved, members):
+    _, path = saved
+    for name, text in CRAFTED.items():
+        path.write_bytes(with_header(members, text))
+        times = []
+        for _ in range(100):
+            start = time.perf_counter()
+            with pytest.raises(FormatError):
+                load(path)
+            times.append(time.perf_counter() - start)
+        assert min(times) < 0.010, name
 
 
 class Bomb:

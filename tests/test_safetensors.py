@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from saved import facts, refused, save_small
 
-from fastmlp import MLP, SiameseMLP, load
+from fastmlp import MLP, Adam, SiameseMLP, load
 
 safetensors = pytest.importorskip("safetensors.numpy")
 
@@ -77,14 +77,41 @@ def test_hostile_files_with_a_right_checksum(saved):
     extra = {"dtype": "F32", "shape": [1], "data_offsets": [len(data), len(data) + 4]}
     refused(path, sealed(header(), data + b"1234"), "safetensors")
     refused(path, sealed(header(more=extra), data + b"1234"), "other tensors")
+    refused(path, sealed(header(header=extra), data + b"1234"), "other tensors")
+    refused(path, sealed(header(ä=extra), data + b"1234"), "other tensors")
+    many = {f"t{i}": extra | {"data_offsets": [len(data) + 4 * i, len(data) + 4 * i + 4]} for i in range(509)}
+    refused(path, sealed(header(**many), data + b"1234" * 509), "about 513 tensors; wanted at most 512")
+    del many["t508"]
+    refused(path, sealed(header(**many), data + b"1234" * 508), "other tensors")
+    arrays = {name: list(found.values()) for name, found in many.items()}  # which the package takes for objects
+    arrays["t508"] = ["F32", [1], [len(data) + 4 * 508, len(data) + 4 * 509]]
+    refused(path, sealed(header(**arrays), data + b"1234" * 509), "wanted at most 512")
+    metadata = header()["__metadata__"]
+    refused(path, sealed(header(__metadata__=metadata | {"more": "text"}), data), "its metadata")
+    refused(path, sealed({"more": extra} | header(), data + b"1234"), "its metadata")
+    refused(path, sealed(header(__metadata__={"crc32": "0" * 8, "fastmlp": 1}), data), "its metadata")
     refused(path, sealed(header(**{"layers.0.bias": first | {"dtype": "I32"}}), data), "wanted <f4")
     refused(path, sealed(header(**{"layers.0.bias": first | {"shape": [2**62, 8]}}), data), "safetensors")
     refused(path, sealed(header(**{"layers.0.bias": first | {"data_offsets": [0, 1 << 60]}}), data), "safetensors")
     refused(path, sealed(header(__metadata__={"crc32": "0" * 8}), data), "its metadata")
     refused(path, sealed(header(__metadata__={"crc32": "0" * 8, "fastmlp": "ä"}), data), "its metadata")
-    refused(path, sealed(header(__metadata__={"crc32": "0" * 8, "fastmlp": "[" * 10**4}), data), "JSON")
+    refused(path, sealed(header(__metadata__={"crc32": "0" * 8, "fastmlp": "[" * 10**3}), data), "JSON")
+    refused(path, sealed(header(__metadata__={"crc32": "0" * 8, "fastmlp": "[" * 10**4}), data), "values")
     refused(path, (1 << 40).to_bytes(8, "little") + whole[8:], "too long")
     refused(path, b"PK\3\4" + whole, "")
+
+
+@pytest.mark.parametrize(("layers", "tensors"), [(85, 510), (86, 516)])
+def test_as_many_tensors_as_are_read_at_all(tmp_path, layers, tensors):
+    net = MLP([1] * layers + [2])
+    net.train_step([[1.0]], [1], Adam())
+    if tensors > 512:
+        with pytest.raises(ValueError, match=rf"would have {tensors} tensors; wanted at most 512, or .* ends in \.npz"):
+            net.save(tmp_path / "net.safetensors")
+        assert list(tmp_path.iterdir()) == []
+    else:
+        net.save(tmp_path / "net.safetensors")
+        assert facts(load(tmp_path / "net.safetensors")) == facts(net)
 
 
 def test_without_the_package_the_error_names_the_extra(tmp_path):

@@ -69,7 +69,9 @@ except ImportError as error:
     print(error)
 """
     environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(fastmlp.__file__))}
-    done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert "pip install 'fastmlp[sklearn]'" in done.stdout
 
 
