@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 import fastmlp
 from fastmlp.preprocessing import Preprocessing, data_of_digits, data_of_table, preprocessing_of
+from fastmlp.saving import check_room
 from fastmlp.tables import TableError, number_of, read
 
 TRAIN = """Train a network and write it to a file. Without DATA it learns the handwritten digits that come with fastmlp.
@@ -147,17 +148,19 @@ def _train(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     outputs = f"{len(recipe.classes)} classes" if recipe.classes else f"values of {recipe.target!r}"
+    optimizer = fastmlp.Adam(learning_rate=args.learning_rate)
+    net.metadata = dataclasses.asdict(recipe)
+    check_room(net, args.out, "--out", optimizer)
     print(f"{len(train)} rows to train on, {len(test)} for validation; {X.shape[1]} inputs, {outputs}")
     history = net.fit(
         X[train],
         y[train],
         epochs=args.epochs,
         batch_size=args.batch_size,
-        optimizer=fastmlp.Adam(learning_rate=args.learning_rate),
+        optimizer=optimizer,
         validation_data=(X[test], y[test]),
         verbose=True,
     )
-    net.metadata = dataclasses.asdict(recipe)
     net.save(args.out)
     print(f"trained in {sum(history.seconds):.3f} s; wrote {args.out}")
     if recipe.classes:

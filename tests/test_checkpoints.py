@@ -1,5 +1,7 @@
 """A training that breaks off goes on from its checkpoint to the bits of one that never did."""
 
+import importlib.util
+import io
 import json
 import os
 import signal
@@ -11,7 +13,7 @@ import pytest
 from saved import facts
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, AdamW, FormatError, SiameseMLP, load
+from fastmlp import MLP, SGD, Adam, AdamW, FormatError, SiameseMLP, _npz, load
 
 ROWS, EPOCHS, BATCH = 103, 3, 10
 NETWORKS = {
@@ -209,6 +211,31 @@ def test_arguments_that_make_no_sense(tmp_path, rng):
     assert sorted(os.listdir(tmp_path)) == ["saved.npz"]
 
 
+def test_what_could_not_be_saved_is_refused_before_the_training(tmp_path, rng):
+    class Mine(Adam):
+        pass
+
+    net = NETWORKS["classes"]("float32")
+    X, y = arguments(net, rng)
+    was = facts(net)
+    for metadata, optimizer, message in [
+        ({"a": "b" * 60_000}, Adam(), r"net\.metadata is too large"),
+        ({"a": {1, 2}}, Adam(), r"net\.metadata cannot be saved"),
+        ({}, Mine(), "optimizer is a Mine"),
+    ]:
+        net.metadata = metadata
+        with pytest.raises(ValueError, match=message):
+            net.fit(X, y, epochs=1, optimizer=optimizer, checkpoint=tmp_path / "a.npz")
+        net.metadata = {}
+        assert facts(net) == was
+    if importlib.util.find_spec("safetensors"):
+        net = MLP([1] * 85 + [2])  # 510 tensors, and 4 of the history
+        with pytest.raises(ValueError, match=r"checkpoint is '.*\.safetensors', which would have 514 tensors; wanted"):
+            net.fit([[1.0]], [1], checkpoint=tmp_path / "a.safetensors")
+        assert net.epochs_done == 0
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -239,3 +266,10 @@ def test_a_history_of_another_length_is_damaged(checkpoint, tmp_path):
     np.savez(tmp_path / "bad.npz", **members)
     with pytest.raises(FormatError, match=r"history\.loss has 2 entries; wanted 1"):
         load(tmp_path / "bad.npz")
+
+
+def test_a_history_of_ten_million_epochs_is_read():
+    """Its length has more digits than that of others."""
+    file, entries = io.BytesIO(), np.zeros(10_000_000, np.uint8)
+    _npz.write(file, [("history.loss", entries)])
+    assert len(_npz.Archive(file).tensor("history.loss", "|u1", (-(2**32),))) == len(entries)
