@@ -260,7 +260,7 @@ def engine_settings(optimizer: Any, dtype: np.dtype[Any]) -> dict[str, float]:
         values["learning_rate"] = 0
     settings = {name: float(values.get(name, 0)) for name in _SETTINGS}
     for name, value in settings.items():
-        if value > np.finfo(dtype).max:
+        if value > float(np.finfo(dtype).max):  # NumPy would round value to dtype, and warn
             raise ValueError(f"{name} of the optimizer is {value}, which overflows the network's {dtype}")
     if isinstance(optimizer, AdamW | Lion):
         settings["decoupled_decay"], settings["weight_decay"] = settings["weight_decay"], 0.0

@@ -235,6 +235,16 @@ def test_settings_are_checked(kind, settings):
         kind(**settings)
 
 
+@pytest.mark.parametrize("value", [1e39, 1e308])
+def test_settings_that_overflow_the_networks_numbers(value):
+    optimizer, X, y = SGD(learning_rate=value), [[1.0]], [1]
+    with pytest.raises(
+        ValueError, match=r"learning_rate of the optimizer is 1e\+\d+, which overflows the network's flo"
+    ):
+        MLP([1, 2]).train_step(X, y, optimizer)
+    MLP([1, 2], dtype="float64").train_step(X, y, optimizer)
+
+
 def test_an_optimizer_is_asked_for_by_object():
     net = MLP([3, 2])
     for bad in ("adam", Adam, 0.1, None):
