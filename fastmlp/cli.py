@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser().parse_args(argv)
         _set_stdout(errors="backslashreplace", line_buffering=args.run is _train)
-        args.run(args)
+        with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float64 are printed as inf
+            args.run(args)
         sys.stdout.flush()
         return 0
     except BrokenPipeError:  # the reader, such as head, has seen enough
@@ -161,12 +162,13 @@ def _train(args: argparse.Namespace) -> None:
         validation_data=(X[test], y[test]),
         verbose=True,
     )
+    predicted = net.predict(X[test])
     net.save(args.out)
     print(f"trained in {sum(history.seconds):.3f} s; wrote {args.out}")
     if recipe.classes:
-        _report_classes(recipe.classes, y[test], net.predict(X[test]))
+        _report_classes(recipe.classes, y[test], predicted)
     else:
-        _report_values(recipe, y[test], net.predict(X[test]))
+        _report_values(recipe, y[test], predicted)
 
 
 def _check_destination(path: str) -> None:

@@ -142,7 +142,12 @@ def data_of_table(path: Path, target: str, task: str | None, seed: int) -> Data:
     if not classes:
         target_mean, target_scale = (float(number[0]) for number in mean_and_scale(y[train, None]))
         recipe = replace(recipe, target_mean=target_mean, target_scale=target_scale)
-        y = (y - target_mean) / target_scale
+        with np.errstate(over="ignore"):
+            y = (y - target_mean) / target_scale
+            finite = np.isfinite(y.astype(np.float32))
+        if not finite.all():
+            label = table.labels[table.codes[np.argmin(finite)]]
+            raise _target_error(table, target, label, "too far from the values trained on")
     return Data(recipe, recipe.inputs(table), y, train, test)
 
 

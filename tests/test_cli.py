@@ -277,6 +277,23 @@ def test_a_training_that_diverges_is_an_error(run, tmp_path, table):
     assert os.listdir(tmp_path) == [table]
 
 
+def test_a_test_row_without_class_is_an_error_before_the_model_is_written(run, tmp_path):
+    """Inputs so large that hidden units overflow, for outputs of inf - inf with the weights of this seed."""
+    rows = [[i % 7, i % 5, "xyz"[i % 3]] for i in range(40)]
+    rows[8], rows[19], rows[29] = [3e38, 3e38, "x"], [-3e38, 3e38, "y"], [3e38, -3e38, "z"]
+    write(tmp_path / "t.csv", ["a", "b", "y"], rows)
+    done = run("train", "t.csv", "--target", "y", "--epochs", 2, "--seed", 1, status=2)
+    assert re.fullmatch(r"fastmlp: error: the outputs for row \d of X are NaN: it has no class\n", done.stderr)
+    assert os.listdir(tmp_path) == ["t.csv"]
+
+
+def test_values_near_the_end_of_float64(run, tmp_path):
+    write(tmp_path / "t.csv", ["a", "b", "y"], [[1, 2, -1e308], [3, 6, 5e-324], [7, 8, 1]])
+    run("train", "t.csv", "--target", "y", "--epochs", 1, "--hidden", 2)
+    rows = predictions(run("predict", "model.npz", "t.csv"))[1]
+    assert "inf" in [row[0] for row in rows]
+
+
 def test_a_model_edited_by_hand_is_an_error(refused, tmp_path, table, run):
     run("train", table, "--target", "kind", "--epochs", 1)
     net = fastmlp.load(tmp_path / "model.npz")

@@ -9,7 +9,8 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from fastmlp.preprocessing import Preprocessing, encode_target, mean_and_scale
+from fastmlp import digits
+from fastmlp.preprocessing import Preprocessing, data_of_table, encode_target, mean_and_scale
 from fastmlp.tables import TableError, read
 
 
@@ -222,3 +223,17 @@ def test_a_cell_too_far_from_the_training_data_is_named(table):
     recipe = Preprocessing("regression", "y", ["a"], [0.0], [1e-30], [])
     with pytest.raises(TableError, match=r"line 3, column 'a': 1e\+20; too far"):
         recipe.inputs(table("a\n0\n1e20\n", features=["a"]))
+
+
+def test_a_target_too_far_from_the_training_data_is_named(tmp_path):
+    path = tmp_path / "table.csv"
+    _, test = digits.stratified_split(np.zeros(8), seed=0)
+    for row in range(8):
+        values = [str(value) for value in range(8)]
+        values[row] = "-1e308"  # which makes the scale of the training rows so large that it fits, if it is one of them
+        path.write_text("a,y\n" + "".join(f"1,{value}\n" for value in values))
+        if row in test:
+            with pytest.raises(TableError, match=f"line {row + 2}, column 'y': '-1e308'; too far from the values"):
+                data_of_table(path, "y", "regression", 0)
+        else:
+            assert np.isfinite(data_of_table(path, "y", "regression", 0).y).all()
