@@ -338,7 +338,7 @@ class BaseMLP(Network):
         if checkpoint is not None:
             from fastmlp import saving
 
-            saving.check_room(self, checkpoint, "checkpoint", optimizer)
+            saving.check_room(self, checkpoint, "checkpoint", optimizer, stopping is not None)
         call = Call(
             (inputs, targets), epochs, batch_size, optimizer, bool(shuffle), validation, threads, verbose, checkpoint,
             every, resume, weights, regularization, check_callbacks(callbacks), stopping,

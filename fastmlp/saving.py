@@ -6,8 +6,8 @@ without padding, `layers.0.weight` (O, I), `layers.0.bias` (O,), `layers.1.weigh
 buffers as `optimizer.m.layers.0.weight` ... A checkpoint of a broken-off fit says besides, in the header's `training`,
 how far that got, and has the lists of its History as `history.loss` ..., and the parameters to which early stopping
 would return as `best.layers.0.weight` ... Long lists in the metadata are tensors too, `metadata.mean` ..., which the
-header's `lists` describes. `numpy.load` or safetensors reads all of them. A file that uses nothing that version 1 did not
-know is of version 1.
+header's `lists` describes. `numpy.load` or safetensors reads all of them. A file that uses nothing that version 1 did
+not know is of version 1.
 
 Refuses whatever `save` does not write: the header alone says which tensors follow and how large each is, and all of it
 is checked before a network is built. Parameters are the user's: whatever bits they have, NaN included, come back.
@@ -106,13 +106,16 @@ def check_path(path: str | bytes | os.PathLike[Any], name: str = "path") -> Any:
     return _npz
 
 
-def check_room(net: BaseMLP, path: str | bytes | os.PathLike[Any], name: str, optimizer: SGD | Adam) -> None:
-    """ValueError, before a training with this optimizer, for what could not be saved after it."""
+def check_room(
+    net: BaseMLP, path: str | bytes | os.PathLike[Any], name: str, optimizer: Optimizer, stops: bool = False
+) -> None:
+    """ValueError, before a training with this optimizer and early stopping, for what could not be saved after it."""
     path = os.fsdecode(path)
     container = check_path(path, name)
-    slots = [net.params] * len(SLOTS.get(type(optimizer), ()))
+    slots = [net.params] * len(_slots(optimizer))
     state = {"optimizer": optimizer, "steps": 0, "beta_powers": (1.0, 1.0), "slots": slots}
-    _check_count(container, sum(1 for _ in _arrays_of(net, state, Progress(1, 1, False, 0))), path, name)
+    progress = Progress(1, 1, False, 0, best=net.params if stops else None)
+    _check_count(container, sum(1 for _ in _arrays_of(net, state, progress)), path, name)
 
 
 def _check_count(container: Any, arrays: int, path: str, name: str) -> None:

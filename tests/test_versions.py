@@ -183,7 +183,7 @@ def drop(*keys):
         (put("objective", "gamma", value=1), "gamma"),
         (put("objective", "delta", value=1.0), "objective"),
         (put("dropout", value=[]), "dropout"),
-        (put("dropout", value=[0.1] * 5000), "dropout"),
+        (put("dropout", value=[0.1] * 500), "dropout has 500 entries"),
         (put("dropout", value=["x" * 5000]), "dropout"),
         (put("dropout", value=[1.0]), "dropout"),
         (put("dropout", value=0.1), "dropout"),
@@ -221,7 +221,7 @@ def test_version_1_cannot_hold_what_is_new(tmp_path):
 
         def old(header):
             header["version"] = 1
-            for name in ("objective", "dropout", "init"):
+            for name in ("objective", "dropout", "init", "lists"):
                 del header[name]
 
         refused(path, changed(path, old), "its header has what version 1 of the format had not")
