@@ -44,7 +44,7 @@ def without_screen():
 @pytest.mark.skipif(not README.exists(), reason="only a clone and an sdist have the README")
 def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first, second = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    first, second, third = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
     names = {}
     exec(first, names)
     assert names["accuracy"] > 0.95
@@ -52,6 +52,9 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     exec(second, names)
     assert max(names["history"].val_metric) > 0.97
     assert len(names["history"].loss) <= 200
+    pytest.importorskip("sklearn")
+    exec(third, names)
+    assert names["model"].score(names["X"], names["y"]) > 0.95
 
 
 def public():
