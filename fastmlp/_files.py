@@ -1,6 +1,7 @@
 """Files that are replaced as a whole, and JSON that is read with suspicion. Knows no format of its own."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 from math import isfinite
@@ -21,9 +22,9 @@ def replace(path: str, write: Callable[[BinaryIO], None]) -> None:
     """
     import stat
 
-    target = os.path.realpath(path)
     temporary = ""
     try:
+        target = _followed(path)
         temporary = os.path.join(os.path.dirname(target), f".fastmlp-{os.urandom(8).hex()}.tmp")
         with open(temporary, "xb") as file:
             with contextlib.suppress(FileNotFoundError):
@@ -39,6 +40,20 @@ def replace(path: str, write: Callable[[BinaryIO], None]) -> None:
             error.filename, error.filename2 = path, None
         raise
     _sync_directory(os.path.dirname(target))
+
+
+def _followed(path: str) -> str:
+    """Where the links of a path lead, be there a file or not; where realpath would guess, an OSError."""
+    for _ in range(40):
+        folder = os.path.realpath(os.path.dirname(path), strict=True)
+        path = os.path.join(folder, os.path.basename(path))
+        try:
+            path = os.path.join(folder, os.readlink(path))
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):  # no link; nothing there
+                return path
+            raise
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 def _sync_directory(directory: str) -> None:

@@ -54,15 +54,21 @@ class Saver:
         self.child.stdin.flush()
 
 
-@pytest.fixture
-def saver(tmp_path):
+@pytest.fixture(params=["file", "link"])
+def saver(tmp_path, request):
     if not shutil.which("strace"):
         pytest.skip("needs strace")
     (tmp_path / "models").mkdir()
     path = tmp_path / "models" / "net.npz"
     save_small(path)
-    saver = Saver(path)
-    saver.path, saver.old = path, path.read_bytes()
+    named = path
+    if request.param == "link":
+        (tmp_path / "links").mkdir()
+        (tmp_path / "links" / "folder").symlink_to("../models")
+        named = tmp_path / "links" / "net.npz"
+        named.symlink_to("folder/net.npz")
+    saver = Saver(named)
+    saver.path, saver.named, saver.old = path, named, path.read_bytes()
     with saver.child:
         assert saver.child.stdout.readline() == "ready\n"
         outcome, calls = saver.save()
@@ -83,6 +89,12 @@ def calls_of(log):
     return [(name, names[: i + 1].count(name)) for i, name in enumerate(names)]
 
 
+def links(saver):
+    """What is in the folder of the link, should there be one."""
+    names = os.listdir(saver.named.parent)
+    return {name: os.path.islink(saver.named.parent / name) for name in names} if saver.named != saver.path else None
+
+
 def place_back(saver):
     for name in os.listdir(saver.path.parent):
         os.unlink(saver.path.parent / name)
@@ -91,13 +103,14 @@ def place_back(saver):
 
 
 def test_killed_at_any_system_call(saver):
-    found = []
+    found, linked = [], links(saver)
     for name, count in saver.calls:
         place_back(saver)
         outcome, log = saver.save("-e", f"inject={name}:signal=KILL:when={count}")
         assert outcome == "killed", log[-1]
         content = saver.path.read_bytes()
         assert content in (saver.old, saver.new), log[-1]
+        assert links(saver) == linked, log[-1]
         found.append(content == saver.new)
     assert found == sorted(found)  # the old one until some call, the new one from then on
     assert set(found) == {False, True}
@@ -105,7 +118,7 @@ def test_killed_at_any_system_call(saver):
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 def test_any_system_call_fails(saver, error):
-    outcomes = {}
+    outcomes, linked = {}, links(saver)
     for name, count in saver.calls:
         if name in MEMORY:
             continue
@@ -113,12 +126,13 @@ def test_any_system_call_fails(saver, error):
         outcome, log = saver.save("-e", f"inject={name}:error={error}:when={count}")
         (where,) = [line for line in log if "INJECTED" in line]
         assert os.listdir(saver.path.parent) == [saver.path.name], where
+        assert links(saver) == linked, where
         assert stat.S_IMODE(saver.path.stat().st_mode) == 0o604, where
         content = saver.path.read_bytes()
         if outcome == "saved":  # where no more was lost than an answer, or the durability of the new name
             assert content == saver.new, where
         else:
-            assert (where, outcome) == (where, f"OSError {saver.path}")
+            assert (where, outcome) == (where, f"OSError {saver.named}")
             assert content == saver.old, where
         outcomes.setdefault(name, []).append(outcome.split()[0])
     assert all(outcome == "OSError" for name in ("write", "rename") for outcome in outcomes[name])

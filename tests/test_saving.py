@@ -245,6 +245,29 @@ for limit in [0, 1, 30, 500, 4096, 20_000, 40_000]:
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+def test_a_link_is_followed_wherever_it_leads(tmp_path, monkeypatch):
+    for folder in ("models", "links"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "links")
+    os.symlink("../models", "folder")
+    os.symlink("folder/new.npz", "first.npz")  # no such file yet
+    os.symlink(tmp_path / "links" / "first.npz", "second.npz")
+    os.symlink("loop.npz", "loop.npz")
+    os.symlink("none/new.npz", "none.npz")
+    before = sorted(os.listdir())
+    for seed, name in enumerate(["second.npz", "first.npz", "folder/new.npz", "../models/new.npz"]):
+        MLP([1, 2], seed=seed).save(name)
+        assert load(tmp_path / "models" / "new.npz").seed == seed
+    for name, error in (("loop.npz", OSError), ("none.npz", FileNotFoundError)):
+        with pytest.raises(error) as caught:
+            MLP([1, 2]).save(name)
+        assert caught.value.filename == name
+    assert os.listdir("../models") == ["new.npz"]
+    assert sorted(os.listdir()) == before
+    assert all(map(os.path.islink, before))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
 def test_rights_are_those_of_the_umask_or_of_the_old_file(tmp_path):
     code = "import os, sys, fastmlp; os.umask(0o027); [fastmlp.MLP([1, 2]).save(path) for path in sys.argv[1:]]"
