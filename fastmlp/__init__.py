@@ -22,7 +22,6 @@ from fastmlp.history import History
 from fastmlp.mlp import MLP
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop
 from fastmlp.regularization import Regularization
-from fastmlp.schedules import Cosine, OneCycle, ReduceOnPlateau, StepDecay
 from fastmlp.siamese import SiameseMLP
 from fastmlp.threads import cpu_info, set_num_threads
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from fastmlp import plots
     from fastmlp.plots import LossCurveDisplay
     from fastmlp.saving import FormatError, load
+    from fastmlp.schedules import Cosine, OneCycle, ReduceOnPlateau, StepDecay
 
 __version__ = "0.1.0"
 __all__ = [
@@ -62,7 +62,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What is imported when first asked for: who does not load or draw needs no json, no zipfile and no plots."""
+    """What is imported when first asked for, for the sake of those who do not: json and zipfile, plots, schedules."""
     if name in ("load", "FormatError"):
         from fastmlp import saving
 
@@ -71,4 +71,8 @@ def __getattr__(name: str) -> Any:
         import fastmlp.plots as plots
 
         return plots if name == "plots" else plots.LossCurveDisplay
+    if name in ("Cosine", "OneCycle", "ReduceOnPlateau", "StepDecay"):
+        from fastmlp import schedules
+
+        return getattr(schedules, name)
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastmlp import metrics
 from fastmlp._names import check_number, check_whole
+from fastmlp._settings import Settings
 from fastmlp.history import History
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ class Callback:
         """
 
 
-@dataclass(frozen=True)
-class EarlyStopping:
+@dataclass(frozen=True, repr=False, eq=False)
+class EarlyStopping(Settings):
     """Stop when a metric of the validation data has not improved for a while (Prechelt 1998).
 
     Parameters

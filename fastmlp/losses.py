@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastmlp._names import LOSSES, check_name, check_number
+from fastmlp._settings import Settings
 
 __all__ = [
     "AbsoluteError",
@@ -22,8 +23,8 @@ PROBABILITIES = ("binary_cross_entropy", "binary_focal")  # targets are from 0 t
 _AT_LEAST_0, _FRACTION = (0.0, float("inf"), "a finite number of at least 0"), (0.0, 1.0, "at least 0 and less than 1")
 
 
-@dataclass(frozen=True)
-class Loss:
+@dataclass(frozen=True, repr=False, eq=False)
+class Loss(Settings):
     """What all losses share: a name, and whether what is told is of clipped probabilities, or a mean over outputs."""
 
     name: ClassVar[str]
@@ -36,7 +37,7 @@ class Loss:
         return next((float(value) for value in vars(self).values()), 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class SquaredError(Loss):
     """½ (z - y)², summed over outputs.
 
@@ -50,7 +51,7 @@ class SquaredError(Loss):
     name: ClassVar[str] = "squared_error"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class SoftmaxCrossEntropy(Loss):
     """Cross-entropy of the softmax of the outputs for the true class.
 
@@ -78,7 +79,7 @@ class SoftmaxCrossEntropy(Loss):
         check_number("label_smoothing", self.label_smoothing, *_FRACTION)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class BinaryCrossEntropy(Loss):
     """Cross-entropy of the sigmoid of each output, summed over outputs; targets from 0 to 1.
 
@@ -106,7 +107,7 @@ class BinaryCrossEntropy(Loss):
         check_number("label_smoothing", self.label_smoothing, *_FRACTION)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class AbsoluteError(Loss):
     """abs(z - y), summed over outputs: its least mean is at the median. Its derivative at z = y is 0.
 
@@ -120,7 +121,7 @@ class AbsoluteError(Loss):
     name: ClassVar[str] = "absolute_error"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Huber(Loss):
     """½ d² where d = z - y is at most delta, ``delta (abs(d) - delta / 2)`` beyond (Huber 1964), summed over outputs.
 
@@ -147,7 +148,7 @@ class Huber(Loss):
         check_number("delta", self.delta, 5e-324, float("inf"), "a positive finite number")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Quantile(Loss):
     """The pinball loss ``max(q (y - z), (1 - q) (z - y))``, summed over outputs: least at the q-quantile of y
     (Koenker & Bassett 1978). Its derivative at z = y is 0.
@@ -176,7 +177,7 @@ class Quantile(Loss):
         check_number("q", self.q, 5e-324, 1.0, "more than 0 and less than 1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Poisson(Loss):
     """Half the deviance of Poisson counts with mean mu = exp(z), ``y log(y / mu) - y + mu``, summed over outputs.
 
@@ -192,7 +193,7 @@ class Poisson(Loss):
     name: ClassVar[str] = "poisson"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Focal(Loss):
     """Softmax cross-entropy times ``(1 - p)^gamma``, p the probability of the true class: what is learnt already counts
     little (Lin et al. 2017).
@@ -220,7 +221,7 @@ class Focal(Loss):
         check_number("gamma", self.gamma, *_AT_LEAST_0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class BinaryFocal(Loss):
     """Binary cross-entropy times ``(1 - p)^gamma`` for each output, p the probability of the truth (Lin et al. 2017);
     targets are 0 or 1.

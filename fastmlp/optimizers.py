@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastmlp._names import check_number
+from fastmlp._settings import Settings
 
 _POSITIVE = (5e-324, float("inf"), "a positive finite number")
 _NOT_NEGATIVE = (0.0, float("inf"), "a finite number of at least 0")
 _FRACTION = (0.0, 1.0, "a number of at least 0 and less than 1")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Optimizer:
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Optimizer(Settings):
     """What all optimizers share.
 
     Parameters
@@ -51,7 +52,7 @@ class Optimizer:
             check_number("ema", self.ema, *_FRACTION)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum and Nesterov's variant of it.
 
@@ -94,7 +95,7 @@ class SGD(Optimizer):
             raise ValueError(f"nesterov is {self.nesterov!r}; it must be True or False")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Adam(Optimizer):
     """Adam, in the form of Algorithm 1's efficient variant (Kingma & Ba 2015), with weight decay as an L2 penalty.
 
@@ -140,7 +141,7 @@ class Adam(Optimizer):
         self._check(beta1=_FRACTION, beta2=_FRACTION, epsilon=_POSITIVE, weight_decay=_NOT_NEGATIVE)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay: ``W <- W - learning_rate weight_decay W`` besides (Loshchilov & Hutter 2019).
 
@@ -161,7 +162,7 @@ class AdamW(Adam):
     weight_decay: float = 0.01
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RMSprop(Optimizer):
     """Steps divided by a running root mean square of the gradient (Tieleman & Hinton 2012), with momentum.
 
@@ -205,7 +206,7 @@ class RMSprop(Optimizer):
         self._check(rho=_FRACTION, momentum=_FRACTION, epsilon=_POSITIVE, weight_decay=_NOT_NEGATIVE)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Lion(Optimizer):
     """Steps of one size, in the direction of the sign of an interpolated momentum (Chen et al. 2023).
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fastmlp._names import check_number
+from fastmlp._settings import Settings
 
 _AT_LEAST_0 = (0.0, float("inf"), "a finite number of at least 0")
 
 
-@dataclass(frozen=True)
-class Regularization:
+@dataclass(frozen=True, repr=False, eq=False)
+class Regularization(Settings):
     """Penalties on the weights, and a bound on their norms; biases have none.
 
     The training loss becomes ``J + l1 sum(abs(W)) + l2 / 2 sum(W²)``, and so does the one that History tells.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp._names import check_number, check_whole
+from fastmlp._settings import Settings
 from fastmlp.history import History
 
 _RATE = (5e-324, float("inf"), "a positive finite number")
@@ -29,8 +30,8 @@ class Schedule(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class StepDecay:
+@dataclass(frozen=True, repr=False, eq=False)
+class StepDecay(Settings):
     """The rate times a factor every so many epochs.
 
     Parameters
@@ -91,8 +92,8 @@ class StepDecay:
         return np.full(steps, float(self.learning_rate) * power(float(self.factor), first // steps // self.every))
 
 
-@dataclass(frozen=True)
-class Cosine:
+@dataclass(frozen=True, repr=False, eq=False)
+class Cosine(Settings):
     """Half a cosine from one rate down to another over the whole fit (Loshchilov & Hutter 2017, without restarts).
 
     Parameters
@@ -156,8 +157,8 @@ class Cosine:
         return np.where(step < warm, rising, low + (high - low) * fall((step - warm) / (total - warm)))
 
 
-@dataclass(frozen=True)
-class OneCycle:
+@dataclass(frozen=True, repr=False, eq=False)
+class OneCycle(Settings):
     """Up to a large rate and down to almost none, each by half a cosine, once over the fit (Smith & Topin 2018).
 
     Momentum stays as it is.
@@ -227,8 +228,8 @@ class OneCycle:
         return np.where(step < warm, rising, final + (high - final) * fall((step - warm) / (total - warm)))
 
 
-@dataclass(frozen=True)
-class ReduceOnPlateau:
+@dataclass(frozen=True, repr=False, eq=False)
+class ReduceOnPlateau(Settings):
     """The rate times a factor whenever the loss has not improved for a while.
 
     The loss is val_loss where fit has validation data, else the training loss.

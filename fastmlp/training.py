@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Data = tuple[tuple[NDArray[Any], ...], NDArray[Any]]  # inputs and targets, checked
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Call:
     """The arguments of fit, checked."""
 
