@@ -5,10 +5,10 @@ import itertools
 import json
 
 import numpy as np
-from oracle import ACTIVATIONS, DIFFERENTIABLE, LOSSES, SIZES, targets
+from oracle import ACTIVATIONS, DIFFERENTIABLE, LOSSES, OF_CLASSES, SIZES, targets
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, AdamW, SiameseMLP, kernels
+from fastmlp import MLP, SGD, Adam, AdamW, Lion, RMSprop, SiameseMLP, kernels
 
 
 class Digests:
@@ -83,28 +83,39 @@ def losses(digests, rng, dtype):
         y, t = rng.random((37, K)).astype(dtype), rng.integers(0, K, 37)
         for name in ("logsumexp", "softmax", "log_softmax"):
             digests.add(f"{name} {dtype}", getattr(kernels, name)(z), getattr(kernels, name)(z[0]))
-        digests.add(f"softmax_cross_entropy {dtype}", *kernels.softmax_cross_entropy(z, t))
-        digests.add(f"binary_cross_entropy {dtype}", *kernels.binary_cross_entropy(z, y))
-        digests.add(f"squared_error {dtype}", *kernels.squared_error(z, y))
+        for name in LOSSES:
+            whole = (y > 0.5).astype(dtype) if name == "binary_focal" else y
+            found = getattr(kernels, name)(z, t if name in OF_CLASSES else whole)
+            digests.add(f"{name} {dtype}", *found)
+        digests.add(f"smooth {dtype}", *kernels.softmax_cross_entropy(z, t, label_smoothing=0.1))
+        digests.add(f"smooth {dtype}", *kernels.binary_cross_entropy(z, y, label_smoothing=0.1))
 
 
 def trained(digests, name, net, X, y, optimizer, rng):
     history = net.fit(X, y, epochs=10, batch_size=13, optimizer=optimizer)
     digests.add(name, net.params, net.grads, history.loss, net(X))
-    if net.loss != "squared_error":
+    if net.loss in (*OF_CLASSES, "binary_cross_entropy", "binary_focal"):
         digests.add(name, net.predict_proba(X))
     digests.add(name, net.backward(X, rng.normal(size=net(X).shape)), net.grads)
 
 
 def networks(digests, rng, dtype):
-    optimizers = [SGD(0.02, momentum=0.9, nesterov=True, weight_decay=0.01), Adam(0.01), AdamW(0.01), SGD(0.05)]
+    optimizers = [
+        SGD(0.02, momentum=0.9, nesterov=True, weight_decay=0.01),
+        Adam(0.01, clip_norm=0.5),
+        AdamW(0.01),
+        SGD(0.05),
+        RMSprop(0.01, momentum=0.5, ema=0.9),
+        Lion(0.001),
+    ]
     X = values(rng, 61, 7, dtype=dtype) / dtype.type(8)
     for i, activation in enumerate(DIFFERENTIABLE):
         for loss in LOSSES:
             sizes = [7, (15, 16, 17, 33)[i % 4], (31, 65, 1)[i % 3], (2, 3, 5, 17)[i % 4]]
-            net = MLP(sizes, activation=activation, loss=loss, bias=i % 4 != 3, dtype=dtype, seed=i)
+            net = MLP(sizes, activation=activation, loss=loss, bias=i % 4 != 3, dtype=dtype, seed=i, dropout=i % 3 / 4)
             y = targets(rng, loss, 61, sizes[-1], dtype)
-            trained(digests, f"{activation} {loss} {dtype}", net, X, y, optimizers[i % 4], rng)
+            inputs = X / dtype.type(16) if loss == "poisson" else X  # whose exponentials would overflow
+            trained(digests, f"{activation} {loss} {dtype}", net, inputs, y, optimizers[(i + len(loss)) % 6], rng)
         net = SiameseMLP([7, 33, 15], activation=activation, dtype=dtype, seed=i)
         trained(
             digests,
