@@ -174,13 +174,13 @@ class Judge:
                 loss, metric = evaluate(self.net, *self.judged)
                 history.val_loss.append(loss)
                 history.val_metric.append(metric)
+                if estimator.verbose:
+                    print(f"Validation loss: {loss:f}, {history.metric}: {metric:f}")
             if watch is None:
                 estimator._update_no_improvement_count(estimator.early_stopping, *self.scored)
                 return
             value = loss if watch.settings.metric == "loss" else metric
             estimator.validation_scores_.append(value)
-            if estimator.verbose:
-                print(f"Validation score: {value:f}")
             if watch.see(value):
                 estimator.best_validation_score_ = value
                 self.best = self.net.params.copy() if watch.settings.restore_best else None

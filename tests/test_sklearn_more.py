@@ -265,7 +265,7 @@ def test_averages_of_parameters(data, kind):
 
 
 @both
-def test_validation_data(data, kind):
+def test_validation_data(data, kind, capsys):
     X, y = data
     validation = X[300:], y[300:]
     model = fitted(kind, X[:300], y[:300], validation_data=validation)
@@ -275,7 +275,9 @@ def test_validation_data(data, kind):
     assert len(history.val_loss) == len(history.val_metric) == len(history.seconds) == 6
     assert history.val_metric[-1] == pytest.approx(model.score(*validation))
     assert history.metric == ("accuracy" if kind is MLPClassifier else "r2")
-    held = fitted(kind, X[:300], y[:300], validation_data=validation, early_stopping=True)
+    capsys.readouterr()
+    held = fitted(kind, X[:300], y[:300], validation_data=validation, early_stopping=True, verbose=True)
+    assert f"Validation loss: {held.history_.val_loss[2]:f}, {history.metric}: " in capsys.readouterr().out
     assert held.validation_scores_[-1] == pytest.approx(held.history_.val_metric[-1])
     assert max(held.validation_scores_) == pytest.approx(held.score(*validation))
 
