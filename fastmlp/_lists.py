@@ -3,6 +3,7 @@
 Only lists that come back equal are taken, and only from the metadata itself, not from what lies deeper in it.
 """
 
+import contextlib
 import re
 from typing import Any
 
@@ -80,19 +81,18 @@ def read(described: dict[str, list[Any]], archive: Any) -> dict[str, NDArray[Any
 
 
 def lists_of(described: dict[str, list[Any]], arrays: dict[str, NDArray[Any]]) -> dict[str, list[Any]]:
-    """The lists that became these arrays."""
-    return {key: _list_of(key, found[1], arrays[key]) for key, found in described.items()}
+    """The lists that became these arrays; made once all of them are known to be good."""
+    good = {key: _checked(key, count, arrays[key]) for key, (_, count, _) in described.items()}
+    return {key: found.split("\0") if isinstance(found, str) else found.tolist() for key, found in good.items()}
 
 
-def _list_of(key: str, count: int, array: NDArray[Any]) -> list[Any]:
+def _checked(key: str, count: int, array: NDArray[Any]) -> NDArray[Any] | str:
     if array.dtype.kind == "f":
-        entries: list[Any] = array.tolist() if len(array) == count and np.isfinite(array).all() else []
+        if len(array) == count and np.isfinite(array).all():
+            return array
     else:
-        data = array.tobytes()
-        try:
-            entries = data.decode().split("\0") if data.count(b"\0") == count - 1 else []
-        except UnicodeDecodeError:
-            entries = []
-    if not entries:
-        raise FormatError(f"metadata.{key} is not the {count} finite floats, or texts in UTF-8, that its header says")
-    return entries
+        with contextlib.suppress(UnicodeDecodeError):
+            text = array.tobytes().decode()
+            if text.count("\0") == count - 1:
+                return text
+    raise FormatError(f"metadata.{key} is not the {count} finite floats, or texts in UTF-8, that its header says")

@@ -4,6 +4,7 @@ The JSON header is the text `fastmlp` of the file's metadata. Beside it stands `
 its own eight digits as zeros. Has the interface of _npz.py.
 """
 
+import functools
 import re
 import zlib
 from collections.abc import Iterable
@@ -61,7 +62,7 @@ class Archive:
     overhead = 0
 
     def __init__(self, file: BinaryIO) -> None:
-        package_ = package()
+        package()
         size = file.seek(0, 2)
         file.seek(0)
         start = file.read(8)
@@ -72,24 +73,29 @@ class Archive:
         found = _CRC.findall(header)
         if len(found) != 1:
             raise FormatError("not a model of fastmlp: no crc32 in its metadata")
-        text, rest = _text_of(_CRC.sub(b"", header))
+        self.text, rest = _text_of(_CRC.sub(b"", header))
         if rest.count(b"[") > 2 * MAX_TENSORS:  # a shape and offsets for each
             raise FormatError(f"about {rest.count(b'[') // 2} tensors; wanted at most {MAX_TENSORS}")
         data = file.read()
         zeroed = _CRC.sub(_NO_CRC, header)
         if f"{zlib.crc32(data, zlib.crc32(zeroed, zlib.crc32(start))):08x}".encode() != found[0]:
             raise FormatError("it is damaged: its checksum is wrong")
+        self.content, self.left = start + header + data, len(data)
+
+    @functools.cached_property
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Those that were not asked for yet; told apart only once the header is known to be good."""
+        package_ = package()
         try:
-            self.tensors: dict[str, NDArray[Any]] = package_.numpy.load(start + header + data)
+            tensors: dict[str, NDArray[Any]] = package_.numpy.load(self.content)
         except (package_.SafetensorError, ValueError, TypeError, KeyError) as error:
             raise FormatError(f"no .safetensors file: {str(error)[:200]}") from None
-        if "header" in self.tensors:
-            raise FormatError("it has other tensors too: ['header']")
-        self.tensors["header"] = np.frombuffer(text.encode(), np.uint8)
-        self.left = len(data) + len(text)
+        return tensors
 
     def tensor(self, name: str, descr: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """The array of this name, which must be of this type and shape; shape (-n,) takes any length up to n."""
+        if name == "header":
+            return np.frombuffer(self.text.encode(), np.uint8)
         array = self.tensors.pop(name, None)
         if array is None:
             raise FormatError(f"no tensor {name!r}")
