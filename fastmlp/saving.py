@@ -37,8 +37,8 @@ from fastmlp.training import conclude
 __all__ = ["FormatError", "load", "save"]
 
 FORMAT, VERSIONS = "fastmlp", (1, 2)
-MAX_LAYERS = 500  # which take some 4 ms to build
-MAX_METADATA = (50_000, 3_000)  # bytes and values of JSON: with 500 layers they stay below what json_of reads
+MAX_LAYERS = 300  # which take some 2 ms to build
+MAX_METADATA = (45_000, 3_000)  # bytes and values of JSON: with 300 layers they stay below what json_of reads
 KINDS: dict[str, type[MLP | SiameseMLP]] = {"MLP": MLP, "SiameseMLP": SiameseMLP}
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Lion)}
 SCHEDULES: dict[str, Any] = {kind.__name__: kind for kind in (StepDecay, Cosine, OneCycle, ReduceOnPlateau)}
@@ -68,9 +68,9 @@ def save(net: BaseMLP, path: str | bytes | os.PathLike[Any]) -> None:
     ------
     ValueError
         If path ends in neither, or net.metadata is not made of text, finite numbers, bools, None, lists and dicts
-        with str keys, or is larger than 50 kB or 3000 values of JSON: lists of more than 16 floats or texts in
+        with str keys, or is larger than 45 kB or 3000 values of JSON: lists of more than 16 floats or texts in
         net.metadata itself do not count there, but have their own limits of 65536 floats, 32768 texts and 1 MB. Or if
-        the network has more than 500 layers, or would be more than 512 tensors in a .safetensors file.
+        the network has more than 300 layers, or would be more than 512 tensors in a .safetensors file.
     OSError
         If the file cannot be written.
 
@@ -306,7 +306,10 @@ def _json_of(header: dict[str, Any]) -> bytes:
         raise ValueError(f"net.metadata is too large: {besides}, its JSON has {found}")
     if too_deep([metadata]):
         raise ValueError(f"net.metadata is nested too deeply; wanted at most {MAX_DEPTH - 2} levels")
-    return json.dumps(header, allow_nan=False).encode()
+    whole = json.dumps(header, allow_nan=False).encode()
+    if found := excess(whole):  # not to be reached: what is saved can be loaded
+        raise ValueError(f"the network cannot be saved: its header has {found}")
+    return whole
 
 
 def _check_fields(where: str, found: dict[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -268,7 +268,7 @@ def test_bad_tables_are_told_apart(refused, tmp_path, table, run):
 def test_a_model_that_could_not_be_saved_is_an_error_before_training(refused, tmp_path):
     write(tmp_path / "t.csv", ["a", "y"], [[i, "x" * 60_000 + str(i % 2)] for i in range(20)])
     refused("net.metadata is too large", "train", "t.csv", "--target", "y", "--epochs", 1)
-    refused("501 layers", "train", "--hidden", ",".join(["1"] * 500))
+    refused("301 layers", "train", "--hidden", ",".join(["1"] * 300))
 
 
 def test_a_training_that_diverges_is_an_error(run, tmp_path, table):
