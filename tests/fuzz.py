@@ -30,7 +30,7 @@ import numpy as np
 
 with atheris.instrument_imports(include=["fastmlp"]):
     import fastmlp
-    from fastmlp import _names, _npz, _safetensors, cli, preprocessing, saving
+    from fastmlp import _names, _npz, _safetensors, cli, losses, preprocessing, saving
     from fastmlp.tables import TableError
 
 TABLES = [
@@ -66,13 +66,19 @@ def model_seeds():
     nets[0].fit([[1.0, 2.0]], [1], epochs=1, optimizer=fastmlp.Adam())
     nets[0].metadata = {"a": [1.5, "b", None], "c": {"d": [{}]}}
     nets[1].metadata = {"floats": [0.5] * 17, "texts": [*"abcdefghijklmnopq"]}
+    new = fastmlp.MLP([1, 2, 1], loss=fastmlp.losses.Huber(2.0), dropout=0.5, init="he_normal", activation="exp")
+    X, y = [[1.0], [2.0]], [1.0, 2.0]
     for container in (_npz, _safetensors):
         path = "seed.npz" if container is _npz else "seed.safetensors"
         for net in nets:
             net.save(path)
             yield from seeds_of(pathlib.Path(path).read_bytes(), container)
-        fit = {"epochs": 2, "optimizer": fastmlp.SGD(0.1, momentum=0.5), "validation_data": ([[1.0]], [0.0])}
-        fastmlp.MLP([1, 1], loss="squared_error").fit([[1.0], [2.0]], [1.0, 2.0], batch_size=1, **fit, checkpoint=path)
+        settings = {"batch_size": 1, "validation_data": (X, y), "checkpoint": path}
+        optimizer = fastmlp.SGD(0.1, momentum=0.5)
+        fastmlp.MLP([1, 1], loss="squared_error").fit(X, y, epochs=2, **settings, optimizer=optimizer)
+        yield from seeds_of(pathlib.Path(path).read_bytes(), container)
+        optimizer = fastmlp.Lion(fastmlp.OneCycle(0.1), clip_norm=1.0, ema=0.5)
+        new.fit(X, y, epochs=1, **settings, optimizer=optimizer, early_stopping=fastmlp.EarlyStopping())
         yield from seeds_of(pathlib.Path(path).read_bytes(), container)
 
 
@@ -249,10 +255,11 @@ def changed_table(data):
 def words():
     """What a mutation may insert: the words of the formats."""
     yield from ("y", ",y\n", "\r\n", '""', *CELLS, *NUMBERS)
-    yield from (*saving._HEADER, *saving._TRAINING, *saving.KINDS, *saving.OPTIMIZERS, *saving.HISTORY, "lists")
+    yield from (*saving._HEADER_2, *saving._TRAINING_2, *saving.KINDS, *saving.HISTORY)
     yield from (*_names.ACTIVATIONS, *_names.LOSSES, *preprocessing.Preprocessing.__dataclass_fields__)
-    for optimizer in saving.OPTIMIZERS.values():
-        yield from (*saving.SLOTS[optimizer], *(field.name for field in dataclasses.fields(optimizer)))
+    for kind in (*saving.OPTIMIZERS.values(), *saving.SCHEDULES.values(), *losses.BY_NAME.values()):
+        yield from (kind.__name__, *(field.name for field in dataclasses.fields(kind)))
+    yield from (name for names in saving.SLOTS.values() for name in names)
     yield from ("layers.0.weight.npy", ".bias.npy", "metadata.", "history.", "optimizer.", "PK\3\4", "PK\1\2", "PK\5\6")
     yield from ("'descr': '<f8'", "|u1", "'fortran_order': True", "'shape': (-1,)", b"\x93NUMPY\1\0")
     yield from ('{"": ', "[[", "null", "true", "1e999", "NaN", "\\ud800", *INTEGERS, SPLIT)
