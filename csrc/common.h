@@ -37,6 +37,7 @@ enum {
     FM_STRIP_ROWS = 14,   /* a strip's least rows: a full tile of any ISA */
     FM_PACKED = FM_BLOCK_SUMS * FM_STRIP / FM_PANEL, /* a strip of x at most: layers less wide than a panel are not packed */
     FM_SKIP_OUTPUTS = 64, /* a one-row product this wide gains by skipping zero inputs */
+    FM_FIRST_INPUTS = 32, /* inputs of the first layer that tell whether to look for zeros in the others */
 };
 
 /* What happens to a finished sum of a product before it is stored; a flushed one is 0 where it would be subnormal. */

@@ -73,6 +73,15 @@ static void FN(row_product)(ptrdiff_t N, ptrdiff_t K, T *y, const T *x, const T 
 #undef ROW_TILES
 }
 
+/* Whether some of the first inputs are 0, as they are of pixels and of one-hot columns: then others may be worth a list. */
+static int FN(begins_with_zeros)(const T *x, ptrdiff_t I)
+{
+    int zeros = 0;
+    for (ptrdiff_t i = 0; i < FM_FIRST_INPUTS && i < I; ++i)
+        zeros += x[i] == 0;
+    return 4 * zeros >= FM_FIRST_INPUTS;
+}
+
 /* y (O,) of one row x (I,). scratch: fm_row_scratch(net) elements. */
 static void FN(row)(const fm_net *net, const void *params_, void *y, const void *x_, void *scratch)
 {
@@ -81,9 +90,10 @@ static void FN(row)(const fm_net *net, const void *params_, void *y, const void 
     const ptrdiff_t width = fm_widest(net);
     for (int i = 0; i < net->n_layers; ++i) {
         const fm_layer *l = &net->layers[i];
-            const FN(epilogue) e = FN(layer_epilogue)(l, params);
+        const FN(epilogue) e = FN(layer_epilogue)(l, params);
         T *h = half + i % 2 * width;
-        const int sparse = i && l[-1].activation == FM_RELU && l->outputs >= FM_SKIP_OUTPUTS;
+        const int zeros = i ? l[-1].activation == FM_RELU : FN(begins_with_zeros)(x, l->inputs);
+        const int sparse = zeros && l->outputs >= FM_SKIP_OUTPUTS;
         FN(row_product)(FN(vectors)(l->outputs), l->inputs, h, x, params + l->W, l->ld, &e,
                         sparse ? (int32_t *)(half + 2 * width) : NULL);
         if (!FN(is_fused)(l))

@@ -8,7 +8,7 @@ ptrdiff_t fm_matmul_scratch(ptrdiff_t K)
 
 ptrdiff_t fm_row_scratch(const fm_net *net)
 {
-    return 3 * fm_widest(net); /* two layers and a list of 32-bit indices */
+    return 2 * fm_widest(net) + fm_deepest(net); /* two layers and a list of 32-bit indices of inputs */
 }
 
 ptrdiff_t fm_forward_scratch(const fm_net *net, int threads)
