@@ -63,6 +63,15 @@ static void poison(void *p, ptrdiff_t n, int d)
         put(p, i, d, NAN);
 }
 
+/* Parameters of every layer; what pads them stays. */
+static void draw(void *params, const fm_layer *layers, int n, int d)
+{
+    for (const fm_layer *l = layers; l < layers + n; ++l)
+        for (int i = 0; i < l->inputs + (l->b >= 0); ++i)
+            for (int j = 0; j < l->outputs; ++j)
+                put(params, l->W + i * l->ld + j, d, number(1.5 / sqrt((double)l->inputs)));
+}
+
 static void tell(const char *name, int a, int b, int d, const void *p, ptrdiff_t n)
 {
     uint64_t hash = 0xCBF29CE484222325u;
@@ -168,10 +177,7 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
     void *workspace = calloc((size_t)fm_workspace(&net, BATCH, threads) + (size_t)fm_workspace(&net, ROWS, threads), sizeof(double));
     int64_t t[ROWS];
     uint32_t order[ROWS];
-    for (int l = 0; l < 3; ++l)
-        for (int i = 0; i < layers[l].inputs + (layers[l].b >= 0); ++i)
-            for (int j = 0; j < layers[l].outputs; ++j)
-                put(params, layers[l].W + i * layers[l].ld + j, d, number(1.5 / sqrt(layers[l].inputs)));
+    draw(params, layers, 3, d);
     fill(x, ROWS * I, d, 2), fill(X2, ROWS * I, d, 2), fill(w, ROWS * outputs, d, 1), fill(dz, ROWS * outputs, d, 1);
     for (int r = 0; r < ROWS; ++r)
         t[r] = (int64_t)(next() % (uint64_t)outputs);
@@ -215,10 +221,9 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
 #if defined(__unix__) || defined(__APPLE__)
 /* ---- guard pages ---- */
 
-enum { ROOMS = 7, MOST = 67, ROOM_BYTES = 1 << 19 };
+enum { ROOMS = 10, MOST = 67, ROOM_BYTES = 1 << 22 };
 static char *rooms[ROOMS];
 static int at_end;
-static int step = 1; /* between the sizes of products: the scalar path calls fma() for each term, and has no vectors to end */
 
 static void open_rooms(void)
 {
@@ -240,6 +245,18 @@ static void *flush(int room, ptrdiff_t n, int d)
     return rooms[room] + (at_end ? ROOM_BYTES - bytes : 0);
 }
 
+static void *zeros(int room, ptrdiff_t n, int d)
+{
+    return memset(flush(room, n, d), 0, (size_t)n * (d ? sizeof(double) : sizeof(float)));
+}
+
+static void *numbers(int room, ptrdiff_t n, int d)
+{
+    void *p = flush(room, n, d);
+    fill(p, n, d, 1);
+    return p;
+}
+
 static void *classes(int room, ptrdiff_t B, ptrdiff_t K)
 {
     int64_t *t = (void *)(rooms[room] + (at_end ? ROOM_BYTES - B * (ptrdiff_t)sizeof *t : 0));
@@ -250,13 +267,13 @@ static void *classes(int room, ptrdiff_t B, ptrdiff_t K)
 
 static void guarded_products(const fm_ops *ops, int d)
 {
-    for (int M = 1; M <= MOST; M += step)
-        for (int N = 1; N <= MOST; N += step)
-            for (int K = 1; K <= MOST; K += step) {
+    for (int M = 1; M <= MOST; ++M)
+        for (int N = 1; N <= MOST; ++N)
+            for (int K = 1; K <= MOST; ++K) {
                 void *X = flush(0, M * K, d), *W = flush(1, N * K, d), *bias = flush(2, N, d), *Y = flush(3, M * N, d);
                 void *dW = flush(4, N * K, d), *aside = flush(5, fm_matmul_scratch(K > M ? K : M), d);
                 ops->matmul(FM_IDENTITY, Y, X, W, bias, M, K, N, K, 1, aside);
-                ops->matmul(FM_IDENTITY, Y, X, W, NULL, M, K, N, 1, N, aside);
+                ops->matmul((M + N + K) % 11, Y, X, W, NULL, M, K, N, 1, N, aside);
                 ops->outer_gradient(dW, bias, Y, X, M, N, K, flush(5, fm_matmul_scratch(M), d));
             }
 }
@@ -268,8 +285,11 @@ static void guarded_rows(const fm_ops *ops, int d)
         for (int kind = FM_IDENTITY; kind <= FM_HEAVISIDE; ++kind)
             ops->activation(kind, out, z, n), ops->derivative(kind, out, z, n);
         ops->first_not_finite(z, n);
+        ops->first_not_finite(flush(0, 1000 + n, d), 1000 + n); /* which ends in and behind a block */
         for (int B = 1; B <= MOST; ++B) {
-            void *rows = flush(2, B * n, d), *dz = flush(3, B * n, d), *loss = flush(4, B, d), *y = flush(5, B * n, d);
+            void *rows = numbers(2, B * n, d), *dz = flush(3, B * n, d), *loss = flush(4, B, d), *y = numbers(5, B * n, d);
+            if (B % 3 == 0)
+                put(rows, B * n - 1, d, INFINITY);
             for (int kind = FM_LOGSUMEXP; kind <= FM_LOG_SOFTMAX; ++kind)
                 ops->row_reduction(kind, kind == FM_LOGSUMEXP ? loss : dz, rows, B, n);
             for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_CROSS_ENTROPY; ++kind)
@@ -280,38 +300,41 @@ static void guarded_rows(const fm_ops *ops, int d)
     }
 }
 
-/* A network I-H-O with all that the caller hands over flush: each size in turn is the one that varies. */
+/* A network I-H-O with all that the caller hands over flush. Activation, rule and threads change with the sizes. */
 static void guarded_network(const fm_ops *ops, int d, int B, int I, int H, int O, int loss, int siamese)
 {
-    const int widths[] = {I, H, siamese ? 1 : O};
+    const int widths[] = {I, H, siamese ? 1 : O}, turn = B + I + H + O;
     fm_layer layers[2];
     ptrdiff_t at = 0, before = 0;
     for (int l = 0; l < 2; ++l) {
         const ptrdiff_t ld = (widths[l + 1] + 15) / 16 * 16;
-        layers[l] = (fm_layer){widths[l], widths[l + 1], ld, at, at + widths[l] * ld, before, l ? FM_IDENTITY : B % 11};
+        layers[l] = (fm_layer){widths[l], widths[l + 1], ld, at, at + widths[l] * ld, before, l ? FM_IDENTITY : (turn + loss) % 11};
         at += (widths[l] + 1) * ld, before += ld;
     }
     const fm_net net = {layers, 2, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese};
-    const ptrdiff_t batch = 1 + B / 2, space = fm_workspace(&net, batch, 1), whole = fm_workspace(&net, B, 1);
-    fm_optimizer optimizer = {.rule = FM_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
-                              .beta1_power = 1, .beta2_power = 1};
-    const ptrdiff_t bytes = (ptrdiff_t)(d ? sizeof(double) : sizeof(float));
-    void *params = flush(0, 4 * at, d), *X[2] = {flush(1, B * I, d), flush(2, B * I, d)}, *Y = flush(3, B * widths[2], d);
-    void *y = net.loss == FM_SOFTMAX_CROSS_ENTROPY ? classes(4, B, widths[2]) : flush(4, B * widths[2], d);
-    uint32_t *order = flush(5, B, 0);
-    memset(params, 0, (size_t)(4 * at * bytes)); /* one layout after another, as in an array of state */
-    fm_training training = {.net = &net, .params = params, .grads = (char *)params + at * bytes,
-                            .slots = {(char *)params + 2 * at * bytes, (char *)params + 3 * at * bytes}, .X = {X[0], X[1]},
-                            .y = y, .order = order, .rows = B, .batch = batch, .optimizer = &optimizer, .threads = 1};
+    const int batch = 1 + B / 2, threads = batch < 3 ? 1 : 1 + turn % 3;
+    fm_optimizer optimizer = {.rule = turn % 2 ? FM_ADAM : FM_SGD, .learning_rate = 0.01, .weight_decay = turn % 4 / 2 * 0.01,
+                              .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .beta1_power = 1, .beta2_power = 1};
+    void *params = zeros(0, at, d), *X[2] = {numbers(4, B * I, d), numbers(5, B * I, d)};
+    void *y = net.loss == FM_SOFTMAX_CROSS_ENTROPY ? classes(6, B, widths[2]) : numbers(6, B * widths[2], d);
+    uint32_t *order = flush(7, B, 0);
+    fm_training training = {.net = &net, .params = params, .grads = zeros(1, at, d), .slots = {zeros(2, at, d), zeros(3, at, d)},
+                            .X = {X[0], X[1]}, .y = y, .order = order, .rows = B, .batch = batch, .optimizer = &optimizer,
+                            .workspace = zeros(8, fm_workspace(&net, batch, threads), d), .threads = threads};
+    draw(params, layers, 2, d);
     ops->permutation(order, (uint32_t)B, 5, 0);
-    training.workspace = memset(flush(6, space, d), 0, (size_t)(space * bytes));
-    ops->train(&training, fm_seconds() + 1e9);
-    training.batch = B, training.next = 0, training.order = NULL, training.optimizer = NULL;
-    training.workspace = memset(flush(6, whole, d), 0, (size_t)(whole * bytes));
-    ops->backward(&training, Y, siamese ? flush(5, 2 * B * I, d) : X[1]);
-    ops->forward(&net, params, Y, (const void *const *)X, B, flush(6, fm_forward_scratch(&net, 1), d), 1);
+    for (int epoch = 0; epoch < 2; ++epoch, training.order = NULL, training.next = 0)
+        if (ops->train(&training, fm_seconds() + 1e9) != FM_OK || training.next != B) {
+            fprintf(stderr, "%d-%d-%d stops after %td of %d rows\n", I, H, widths[2], training.next, B);
+            exit(1);
+        }
+    training.batch = B, training.workspace = zeros(8, fm_workspace(&net, B, threads), d);
+    ops->backward(&training, numbers(9, B * widths[2], d), flush(6, B * I * (1 + siamese), d));
+    ops->update(&training);
+    ops->forward(&net, params, flush(9, B * widths[2], d), (const void *const *)X, B,
+                 flush(8, fm_forward_scratch(&net, threads), d), threads);
     if (!siamese)
-        ops->row(&net, params, flush(3, widths[2], d), flush(1, I, d), flush(6, fm_row_scratch(&net), d));
+        ops->row(&net, params, flush(9, widths[2], d), flush(4, I, d), flush(8, fm_row_scratch(&net), d));
 }
 
 static void guarded(const fm_ops *ops, int d)
@@ -325,6 +348,10 @@ static void guarded(const fm_ops *ops, int d)
             if (i % 3 == 0)
                 guarded_network(ops, d, which == 0 ? n : 5, which == 1 ? n : 7, which == 2 ? n : 9, 1, 2, 1);
         }
+    for (int more = 0; more < 3; ++more) { /* batches of several chunks, whose sums go on block by block, for 1 to 3 threads */
+        guarded_network(ops, d, 1300, 130, 200, 5 + more, 1, 0);
+        guarded_network(ops, d, 1300, 130, 200 + more, 1, 2, 1);
+    }
 }
 #endif
 
@@ -342,7 +369,6 @@ int main(int argc, char **argv)
 #if defined(__unix__) || defined(__APPLE__)
     if (argc == 3 && !strcmp(argv[2], "guard")) {
         open_rooms();
-        step = strcmp(argv[1], "scalar") ? 1 : 6;
         for (int d = 0; d < 2; ++d)
             for (at_end = 0; at_end < 2; ++at_end)
                 guarded(table[d], d);

@@ -99,19 +99,22 @@ def test_a_cpu_without_avx2_gives_the_same_bits(tmp_path):
 # The C core alone, without Python: isa_driver.c prints a hash per case, here and for a CPU of another kind.
 
 
-def drivers(tmp_path, **compilers):
-    """Starts a compiler for each name and waits for all: the paths of what they built."""
+def build(path, compiler, *more):
+    """The path of isa_driver.c as a program."""
+    if not (compiler and CSRC.is_dir()):
+        pytest.skip("needs cc, and the C sources beside the tests")
     sources = [str(HERE / "isa_driver.c"), *sorted(glob.glob(str(CSRC / "*.c")))]
-    flags = ["-std=gnu11", "-O2", "-ffp-contract=off", "-pthread", "-static", f"-I{CSRC}"]
-    paths = {name: str(tmp_path / name) for name in compilers}
-    started = [
-        subprocess.Popen([compiler, *flags, *sources, "-o", paths[name], "-lm"], stderr=subprocess.PIPE, text=True)
-        for name, compiler in compilers.items()
-    ]
-    for process in started:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
-    return paths.values()
+    flags = ["-std=gnu11", "-O2", "-ffp-contract=off", "-pthread", f"-I{CSRC}", *more]
+    done = subprocess.run([compiler, *flags, *sources, "-o", path, "-lm"], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    """The driver for this CPU: where that has an instruction for it, the scalar code calls no library for fma."""
+    fma = ["-mfma"] if "avx2" in fastmlp.cpu_info()["isas"] else []
+    return build(tmp_path_factory.mktemp("driver") / "native", shutil.which("cc"), *fma)
 
 
 def run(*command):
@@ -123,24 +126,24 @@ def run(*command):
     return lines
 
 
-@pytest.mark.skipif(not CSRC.is_dir(), reason="the C sources are not beside the tests")
-def test_neon_has_the_bits_of_the_scalar_path_and_of_x86(tmp_path):
-    cross, qemu, native = (shutil.which(name) for name in ("aarch64-linux-gnu-gcc", "qemu-aarch64", "cc"))
-    if not (cross and qemu and native):
-        pytest.skip("needs cc, aarch64-linux-gnu-gcc and qemu-aarch64")
-    here, there = drivers(tmp_path, here=native, there=cross)
-    wanted = run(here, "scalar")
-    assert run(qemu, there, "neon") == wanted
-    assert run(qemu, there, "scalar") == wanted
-    assert run(here, fastmlp.cpu_info()["isas"][-1]) == wanted
+CROSS, QEMU = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
 
 
-@pytest.mark.skipif(not (CSRC.is_dir() and sys.platform.startswith("linux")), reason="needs C sources and mprotect")
-def test_no_kernel_touches_what_lies_beside_its_arrays(tmp_path):
-    native = shutil.which("cc")
-    if not native:
-        pytest.skip("needs cc")
-    (driver,) = drivers(tmp_path, here=native)
-    for isa in fastmlp.cpu_info()["isas"]:
-        found = subprocess.run([driver, isa, "guard"], capture_output=True, text=True)
-        assert (found.returncode, found.stdout) == (0, f"isa {isa}\nnothing touched\n"), isa
+@pytest.mark.skipif(not (CROSS and QEMU), reason="needs aarch64-linux-gnu-gcc and qemu-aarch64")
+def test_neon_has_the_bits_of_the_scalar_path_and_of_x86(tmp_path, native):
+    there = build(tmp_path / "there", CROSS, "-static")
+    wanted = run(native, "scalar")
+    assert run(QEMU, there, "neon") == wanted
+    assert run(QEMU, there, "scalar") == wanted
+    assert run(native, fastmlp.cpu_info()["isas"][-1]) == wanted
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
+def test_no_kernel_touches_what_lies_beside_its_arrays(native):
+    isas = fastmlp.cpu_info()["isas"]
+    started = [
+        subprocess.Popen([native, isa, "guard"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for isa in isas
+    ]
+    found = [(*process.communicate(), process.returncode) for process in started]
+    assert found == [(f"isa {isa}\nnothing touched\n", "", 0) for isa in isas]
