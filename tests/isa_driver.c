@@ -95,7 +95,7 @@ static void products(const fm_ops *ops, int d)
         for (int j = 0; j < N_SIZES; ++j) {
             const int B = SIZES[(i + 3 * j) % N_SIZES], I = SIZES[i], O = SIZES[j];
             fill(x, B * I, d, 4), fill(w, O * I, d, 4), fill(b, O, d, 4), poison(y, B * O, d);
-            ops->matmul(j % 11, y, x, w, i % 2 ? b : NULL, B, I, O, I, 1, scratch);
+            ops->matmul(j % 12, y, x, w, i % 2 ? b : NULL, B, I, O, I, 1, scratch);
             tell("matmul", I, O, d, y, B * O);
             ops->matmul(FM_IDENTITY, y, x, w, b, B, I, O, 1, O, scratch); /* W in the other order */
             tell("matmul transposed", I, O, d, y, B * O);
@@ -115,7 +115,7 @@ static void elementwise(const fm_ops *ops, int d)
         put(x, i, d, get(x, i, d) * (i % 2 ? 9 : 0x1p-12));
     for (int i = 0; i < EDGES; ++i)
         put(x, 2 * i, d, edges[i]), put(x, 2 * i + 1, d, -edges[i]);
-    for (int kind = FM_IDENTITY; kind <= FM_HEAVISIDE; ++kind)
+    for (int kind = FM_IDENTITY; kind <= FM_EXP; ++kind)
         for (int i = 0; i <= N_SIZES; ++i) {
             const int n = i < N_SIZES ? SIZES[i] : MANY;
             poison(y, n, d);
@@ -126,6 +126,8 @@ static void elementwise(const fm_ops *ops, int d)
             tell("derivative", kind, n, d, y, n);
         }
 }
+
+static int takes_classes(int loss) { return loss == FM_SOFTMAX_CROSS_ENTROPY || loss == FM_FOCAL; }
 
 static void losses(const fm_ops *ops, int d)
 {
@@ -144,9 +146,9 @@ static void losses(const fm_ops *ops, int d)
             ops->row_reduction(kind, y, x, B, K);
             tell("reduction", kind, K, d, y, kind == FM_LOGSUMEXP ? B : B * K);
         }
-        for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_CROSS_ENTROPY; ++kind) {
+        for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_FOCAL; ++kind) {
             poison(y, B, d), poison(y2, B * K, d);
-            ops->loss(kind, 0, y, y2, x, kind == FM_SOFTMAX_CROSS_ENTROPY ? (void *)t : w, B, K);
+            ops->loss(kind, i % 2 * 0.5, y, y2, x, takes_classes(kind) ? (void *)t : w, B, K);
             tell("loss", kind, K, d, y, B);
             tell("loss dz", kind, K, d, y2, B * K);
         }
@@ -273,7 +275,7 @@ static void guarded_products(const fm_ops *ops, int d)
                 void *X = flush(0, M * K, d), *W = flush(1, N * K, d), *bias = flush(2, N, d), *Y = flush(3, M * N, d);
                 void *dW = flush(4, N * K, d), *aside = flush(5, fm_matmul_scratch(K > M ? K : M), d);
                 ops->matmul(FM_IDENTITY, Y, X, W, bias, M, K, N, K, 1, aside);
-                ops->matmul((M + N + K) % 11, Y, X, W, NULL, M, K, N, 1, N, aside);
+                ops->matmul((M + N + K) % 12, Y, X, W, NULL, M, K, N, 1, N, aside);
                 ops->outer_gradient(dW, bias, Y, X, M, N, K, flush(5, fm_matmul_scratch(M), d));
             }
 }
@@ -282,7 +284,7 @@ static void guarded_rows(const fm_ops *ops, int d)
 {
     for (int n = 1; n <= MOST; ++n) {
         void *z = flush(0, n, d), *out = flush(1, n, d);
-        for (int kind = FM_IDENTITY; kind <= FM_HEAVISIDE; ++kind)
+        for (int kind = FM_IDENTITY; kind <= FM_EXP; ++kind)
             ops->activation(kind, out, z, n), ops->derivative(kind, out, z, n);
         ops->first_not_finite(z, n);
         ops->first_not_finite(flush(0, 1000 + n, d), 1000 + n); /* which ends in and behind a block */
@@ -292,8 +294,8 @@ static void guarded_rows(const fm_ops *ops, int d)
                 put(rows, B * n - 1, d, INFINITY);
             for (int kind = FM_LOGSUMEXP; kind <= FM_LOG_SOFTMAX; ++kind)
                 ops->row_reduction(kind, kind == FM_LOGSUMEXP ? loss : dz, rows, B, n);
-            for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_CROSS_ENTROPY; ++kind)
-                ops->loss(kind, 0, loss, dz, rows, kind == FM_SOFTMAX_CROSS_ENTROPY ? classes(6, B, n) : y, B, n);
+            for (int kind = FM_SQUARED_ERROR; kind <= FM_BINARY_FOCAL; ++kind)
+                ops->loss(kind, B % 2 * 0.5, loss, dz, rows, takes_classes(kind) ? classes(6, B, n) : y, B, n);
         }
         ops->uniform(flush(6, n, 1), n, 1, 5, 0);
         ops->permutation(flush(6, n, 0), (uint32_t)n, 5, 0);
