@@ -40,14 +40,17 @@ enum {
     FM_FIRST_INPUTS = 32, /* inputs of the first layer that tell whether to look for zeros in the others */
 };
 
-/* What happens to a finished sum of a product before it is stored; a flushed one is 0 where it would be subnormal. */
+/* What happens to a finished sum of a product before it is stored: the first two are exact for the
+ * least numbers too, the others are what networks are trained with. */
 enum fm_finish {
     FM_SUM,          /* C = sum */
     FM_AFFINE,       /* C = sum + bias, never -0 */
-    FM_LAYER,        /* C = flushed sum + bias */
-    FM_LAYER_RELU,   /* C = flushed relu(sum + bias) */
-    FM_WHERE_ACTIVE, /* C = flushed sum where h > 0, else 0: dz below a relu */
-    FM_TIMES_SLOPE,  /* C = flushed C * sum, as C holds r'(z): dz below any other activation */
+    FM_PARTIAL,      /* C = the sum so far, still with what it started at: to go on from there */
+    FM_GRADIENT,     /* C = sum */
+    FM_LAYER,        /* C = sum + bias */
+    FM_LAYER_RELU,   /* C = relu(sum + bias) */
+    FM_WHERE_ACTIVE, /* C = sum where h > 0, else 0: dz below a relu */
+    FM_TIMES_SLOPE,  /* C = C * sum, as C holds r'(z): dz below any other activation */
 };
 
 /* What a product fetches into the cache while it computes. */

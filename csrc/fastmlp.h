@@ -4,8 +4,9 @@
  * pointers are the caller's business. Matrices are row-major and `ld` is a row stride, all counted in elements.
  * B, I, O stand for batch, inputs, outputs.
  *
- * The contract of every function: each sum runs in ascending index order, one fused multiply-add at a time, from zero,
- * and the bias is added last. Hence the same bits on every ISA, for any batch size and any number of threads. */
+ * The contract of every function: each sum runs in ascending index order, one fused multiply-add at a time, from zero or,
+ * in networks, next to nothing (gemm.inl.h), and the bias is added last. Hence the same bits on every ISA, for any batch size
+ * and any number of threads. */
 #ifndef FASTMLP_H
 #define FASTMLP_H
 

@@ -5,7 +5,11 @@
  * forward: A = X, B = W.    dW: A = X transposed (ai = 1), B = dz.    dX: A = dz, B = W transposed, packed.
  * Few outputs: the same for C transposed, so that rows lie across vectors.
  * A column panel of B stays in cache. A sum may be interrupted only to go on in C where it was (onto). Nothing here knows of
- * layers. */
+ * layers.
+ *
+ * The sums of a layer that can be trained start at SUM_START, next to nothing, and give it back at their end; what is then
+ * below twice that is 0, as an exact 0 may have been lost in the sum before. So a sum of tiny products stays normal on its
+ * way: subnormal sums cost Intel's CPUs a hundredfold. And none is -0, so that a product with 0 may be skipped. */
 
 typedef struct {
     int kind;       /* of enum fm_finish */
@@ -16,24 +20,24 @@ typedef struct {
     const T *const *soon; /* (M + FM_SOON,) rows of K elements to fetch into the cache meanwhile, or NULL */
 } FN(epilogue);
 
+static ALWAYS_INLINE T FN(start)(int kind) { return kind < FM_PARTIAL ? 0 : SUM_START; }
+
 static ALWAYS_INLINE V FN(finish)(const int kind, V sum, V bias, const T *C, const T *h)
 {
-    const V zero = v_set1(0);
-    switch (kind) {
-    case FM_AFFINE:
-        return v_add(v_add(sum, bias), zero);
-    case FM_LAYER:
-        return FN(flush)(v_add(sum, bias));
-    case FM_LAYER_RELU: /* what is less than the least normal number is negative, zero or subnormal: 0 all the same */
-        sum = v_add(sum, bias);
-        return v_clear(m_lt(sum, v_set1(REAL_MIN)), sum);
-    case FM_WHERE_ACTIVE:
-        return v_select(m_lt(zero, v_load(h)), FN(flush)(sum), zero);
-    case FM_TIMES_SLOPE:
-        return FN(flush)(v_mul(v_load(C), sum));
-    default:
+    const V zero = v_set1(0), least = v_set1(2 * SUM_START);
+    if (kind == FM_SUM || kind == FM_PARTIAL)
         return sum;
-    }
+    if (kind == FM_AFFINE)
+        return v_add(v_add(sum, bias), zero);
+    sum = v_sub(sum, v_set1(SUM_START));
+    if (kind == FM_LAYER || kind == FM_LAYER_RELU)
+        sum = v_add(sum, bias);
+    sum = v_clear(m_lt(kind == FM_LAYER_RELU ? sum : v_abs(sum), least), sum);
+    if (kind == FM_WHERE_ACTIVE)
+        return v_select(m_lt(zero, v_load(h)), sum, zero);
+    if (kind == FM_TIMES_SLOPE)
+        return FN(flush)(v_mul(v_load(C), sum));
+    return sum;
 }
 
 /* One tile of mr rows by nv vectors, these and fetch constants where this is inlined. Rows of A are reached from every third
@@ -43,11 +47,12 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
                                    const FN(epilogue) *e, ptrdiff_t i0, ptrdiff_t j0)
 {
     const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(T);
+    const V start = v_set1(FN(start)(e->kind));
     V sum[TILE_ROWS_1][4], bias[4];
     const T *a[(TILE_ROWS_1 + 2) / 3], *h = e->h ? e->h + i0 * e->ldh + j0 : C;
     UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
         UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-            sum[i][v] = v_set1(0);
+            sum[i][v] = start;
     if (e->onto)
         UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
             UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
@@ -82,8 +87,8 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
             }                                                                                                          \
         break;
     switch (e->kind) { /* once a tile, not once a sum */
-        FINISH(FM_SUM) FINISH(FM_AFFINE) FINISH(FM_LAYER) FINISH(FM_LAYER_RELU) FINISH(FM_WHERE_ACTIVE)
-        FINISH(FM_TIMES_SLOPE)
+        FINISH(FM_SUM) FINISH(FM_AFFINE) FINISH(FM_PARTIAL) FINISH(FM_GRADIENT) FINISH(FM_LAYER) FINISH(FM_LAYER_RELU)
+        FINISH(FM_WHERE_ACTIVE) FINISH(FM_TIMES_SLOPE)
     }
 #undef FINISH
 }
@@ -173,7 +178,7 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
                        ptrdiff_t ldb, const FN(epilogue) *e, T *scratch)
 {
     T *const across = scratch, *const packed = across + FM_PANEL * FM_PANEL;
-    const FN(epilogue) raw = {.kind = FM_SUM};
+    const FN(epilogue) raw = {.kind = e->kind < FM_PARTIAL ? FM_SUM : FM_PARTIAL};
     for (ptrdiff_t i = 0, rows; i < M; i += rows) {
         rows = M - i < FM_PANEL ? M - i : FM_PANEL;
         const ptrdiff_t width = (rows + LANES - 1) / LANES * LANES;

@@ -13,7 +13,8 @@ static int FN(is_fused)(const fm_layer *l) { return l->activation == FM_IDENTITY
 
 static FN(epilogue) FN(layer_epilogue)(const fm_layer *l, const T *params)
 {
-    const int kind = l->activation == FM_RELU ? FM_LAYER_RELU : FN(is_fused)(l) ? FM_LAYER : FM_AFFINE;
+    const int steps = l->activation == FM_IMPULSE || l->activation == FM_HEAVISIDE; /* they tell 0 from the least number */
+    const int kind = steps ? FM_AFFINE : l->activation == FM_RELU ? FM_LAYER_RELU : FM_LAYER;
     return (FN(epilogue)){.kind = kind, .bias = l->b < 0 ? NULL : params + l->b};
 }
 
@@ -39,7 +40,7 @@ static ALWAYS_INLINE void FN(row_tile)(const ptrdiff_t nv, T *y, const T *x, ptr
 {
     V sum[ROW_VECTORS];
     UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-        sum[v] = v_set1(0);
+        sum[v] = v_set1(FN(start)(e->kind));
     for (ptrdiff_t i = 0; i < n; ++i) {
         const ptrdiff_t row = k ? k[i] : i;
         const V a = v_set1(x[row]);
@@ -50,8 +51,7 @@ static ALWAYS_INLINE void FN(row_tile)(const ptrdiff_t nv, T *y, const T *x, ptr
         v_store(y + j + v * LANES, FN(finish)(e->kind, sum[v], e->bias ? v_load(e->bias + j + v * LANES) : v_set1(0), y, y));
 }
 
-/* y (O,) <- x W + b. Rows of W that meet an exact zero are skipped where there are enough of them to pay for the list:
- * they would add +-0 to a sum that ends in + 0. */
+/* y (O,) <- x W + b. Rows of W that meet an exact zero are skipped where there are enough of them to pay for the list. */
 static void FN(row_product)(ptrdiff_t N, ptrdiff_t K, T *y, const T *x, const T *W, ptrdiff_t ld, const FN(epilogue) *e,
                             int32_t *list)
 {

@@ -28,7 +28,8 @@ typedef struct {
     const T *dz;    /* the caller's own dJ/dz (B, O), or NULL: from the loss */
     double share;   /* sum of the weights of the step's rows, or their number */
     T l1, l2;       /* penalties of this step */
-    int update;     /* this is the last chunk of a step that updates */
+    int ends;       /* this is the last chunk of its step */
+    int update;     /* and the step updates */
     int keep;       /* leave the gradient in grads; else a strip of dW that is updated at once never leaves the cache */
 } FN(job);
 
@@ -240,15 +241,14 @@ static void FN(update_range)(const FN(job) *j, ptrdiff_t at, T *g, ptrdiff_t n, 
 }
 
 /* dW of a layer with few outputs, its inputs across vectors: dW^T = dz^T X. */
-static void FN(narrow_gradient)(T *dW, const fm_layer *l, const T *dz, const T *x, ptrdiff_t ld, ptrdiff_t rows, int onto,
-                                T *scratch)
+static void FN(narrow_gradient)(T *dW, const fm_layer *l, const T *dz, const T *x, ptrdiff_t ld, ptrdiff_t rows,
+                                const FN(epilogue) *e, T *scratch)
 {
-    const FN(epilogue) raw = {.kind = FM_SUM, .onto = onto};
     const ptrdiff_t width = FN(vectors)(l->inputs);
-    for (ptrdiff_t i = 0; onto && i < l->inputs; ++i)
+    for (ptrdiff_t i = 0; e->onto && i < l->inputs; ++i)
         for (ptrdiff_t o = 0; o < l->outputs; ++o)
             scratch[o * width + i] = dW[i * l->ld + o];
-    FN(gemm)(l->outputs, width, rows, scratch, width, dz, 1, l->ld, x, ld, &raw);
+    FN(gemm)(l->outputs, width, rows, scratch, width, dz, 1, l->ld, x, ld, e);
     for (ptrdiff_t i = 0; i < l->inputs; ++i)
         for (ptrdiff_t o = 0; o < l->outputs; ++o)
             dW[i * l->ld + o] = scratch[o * width + i];
@@ -267,7 +267,7 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
     const int packed = N >= FM_PANEL && rows * ldx * (ptrdiff_t)sizeof(T) > FM_PACK_BYTES;
     for (ptrdiff_t r = 0, some; r < rows; r += some) {
         some = rows - r < FM_BLOCK_SUMS ? rows - r : FM_BLOCK_SUMS;
-        const FN(epilogue) raw = {.kind = FM_SUM, .onto = j->done > 0 || r > 0};
+        const FN(epilogue) e = {.kind = j->ends && r + some == rows ? FM_GRADIENT : FM_PARTIAL, .onto = j->done > 0 || r > 0};
         for (ptrdiff_t at = from, n; at < to; at += n) {
             n = to - at < strip ? to - at : strip;
             const T *A = x + r * ldx + at;
@@ -281,7 +281,7 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
             T *const dW = keep ? (T *)j->t->grads + l->W + at * l->ld : beside;
             for (ptrdiff_t i = 0; !keep && N < l->ld && i < n; ++i) /* padding, in grads 0 once for all */
                 memset(dW + i * l->ld + N, 0, (size_t)(l->ld - N) * sizeof(T));
-            FN(gemm)(n, N, some, dW, l->ld, A, 1, ak, dz + r * l->ld, l->ld, &raw);
+            FN(gemm)(n, N, some, dW, l->ld, A, 1, ak, dz + r * l->ld, l->ld, &e);
             if (r + some == rows)
                 FN(update_range)(j, l->W + at * l->ld, dW, n * l->ld, 1);
         }
@@ -294,7 +294,7 @@ static void FN(tiles_part)(void *context, int worker, int workers)
 {
     const FN(job) *j = context;
     const fm_net *net = j->t->net;
-    const FN(epilogue) raw = {.kind = FM_SUM, .onto = j->done > 0};
+    const FN(epilogue) e = {.kind = j->ends ? FM_GRADIENT : FM_PARTIAL, .onto = j->done > 0};
     const T one = 1;
     T *grads = j->t->grads, *scratch = j->s.scratch + worker * fm_scratch(net);
     for (int i = net->n_layers - 1; i >= 0; --i) {
@@ -306,11 +306,11 @@ static void FN(tiles_part)(void *context, int worker, int workers)
         if (!FN(is_narrow)(l->outputs) || FN(vectors)(l->inputs) > ld) {
             FN(wide_gradient)(j, l, l->inputs * worker / workers, l->inputs * (worker + 1) / workers, x, ld, rows, scratch);
         } else if (worker == 0) {
-            FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, j->done > 0, scratch);
+            FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, &e, scratch);
             FN(update_range)(j, l->W, grads + l->W, l->inputs * l->ld, 1);
         }
         if (worker == 0 && l->b >= 0) {
-            FN(gemm)(1, N, rows, grads + l->b, l->ld, &one, 0, 0, dz, l->ld, &raw);
+            FN(gemm)(1, N, rows, grads + l->b, l->ld, &one, 0, 0, dz, l->ld, &e);
             FN(update_range)(j, l->b, grads + l->b, l->ld, 0);
         }
     }
@@ -347,6 +347,7 @@ static int FN(next_chunk)(FN(job) *j)
         return 0;
     j->B = fm_chunk(net, t->batch, t->threads);
     j->B = j->batch - j->done < j->B ? j->batch - j->done : j->B;
+    j->ends = j->done + j->B == j->batch;
     for (int side = 0; side <= net->siamese; ++side)
         j->X[side] = gathered ? j->s.x + side * j->B * I : (const T *)t->X[side] + j->first * I;
     j->y = gathered ? (const char *)j->s.y : (const char *)t->y + (size_t)j->first * y_size;
@@ -377,12 +378,11 @@ static int FN(train)(fm_training *t, double until)
         double loss = 0;
         last = t->next + j.batch == t->rows || fm_seconds() >= until;
         while (FN(next_chunk)(&j)) {
-            const int ends = j.done + j.B == j.batch;
             for (ptrdiff_t r = 0; r < j.B; ++r)
                 loss += (double)j.s.loss[r];
             if (t->optimizer && (loss - loss != 0 || penalty - penalty != 0))
                 return FM_NOT_FINITE;
-            j.update = t->optimizer && ends;
+            j.update = t->optimizer && j.ends;
             j.keep = last || !t->optimizer || j.B < j.batch || t->clip_norm > 0;
             if (j.update)
                 j.step = FN(begin_step)(t->optimizer, t->rates ? t->rates[step] : t->optimizer->learning_rate);
@@ -410,7 +410,7 @@ static int FN(train)(fm_training *t, double until)
 static void FN(backward)(fm_training *t, const void *dz, void *dX)
 {
     const fm_layer *l = t->net->layers;
-    const FN(epilogue) raw = {.kind = FM_SUM};
+    const FN(epilogue) raw = {.kind = FM_GRADIENT};
     FN(job) j = FN(begin)(t, dz);
     j.keep = 1;
     while (FN(next_chunk)(&j)) {

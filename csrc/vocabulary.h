@@ -12,6 +12,7 @@
 #define REAL_MIN JOIN(REAL_MIN_, BITS)
 #define REAL_MIN_32 FLT_MIN
 #define REAL_MIN_64 DBL_MIN
+#define SUM_START (64 * REAL_MIN) /* 8e-37 of float: hundreds of products of 1e-39 do not take a sum from here to 0 */
 #define REAL_MAX JOIN(REAL_MAX_, BITS)
 #define REAL_MAX_32 FLT_MAX
 #define REAL_MAX_64 DBL_MAX

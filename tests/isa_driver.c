@@ -2,9 +2,11 @@
  * builds, two ISAs or two kinds of CPU are compared by comparing lines. Built and run by test_isa.py: isa_driver ISA.
  * isa_driver ISA guard prints no hashes: it runs every array kernel with each of its arrays flush against a page that nobody
  * may read or write, behind it and then before it, so that a kernel which touches one element too many dies of it.
+ * isa_driver ISA underflow tells of each small network whose products are subnormal one by one, if their sums are so too.
  *
  * Inputs come from integer arithmetic alone; a NaN is hashed as a NaN, whatever its sign and payload. */
 #include "fastmlp.h"
+#include <fenv.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -357,6 +359,32 @@ static void guarded(const fm_ops *ops, int d)
 }
 #endif
 
+/* 1 where the CPU met a subnormal result, though every product is one: inputs of 1e-9, weights of 1e-30 (1e-300 of double). */
+static int meets_subnormals(const fm_ops *ops, int d, int activation, int B)
+{
+    const int I = 64, H = 70, O = 3, ld = 80, ld2 = 16, n = (I + 1) * ld + (H + 1) * ld2;
+    fm_layer layers[] = {{I, H, ld, 0, I * ld, 0, activation}, {H, O, ld2, (I + 1) * ld, (I + 1) * ld + H * ld2, ld, FM_IDENTITY}};
+    const fm_net net = {layers, 2, FM_SQUARED_ERROR, 0};
+    fm_optimizer optimizer = {.rule = FM_SGD, .learning_rate = 0.01, .momentum = 0.9};
+    void *params = calloc((size_t)n, 8), *grads = calloc((size_t)n, 8), *velocity = calloc((size_t)n, 8);
+    fm_training t = {.net = &net, .params = params, .grads = grads, .slots = {velocity}, .X = {x}, .y = y, .rows = B, .batch = B,
+                     .optimizer = &optimizer, .workspace = calloc((size_t)fm_workspace(&net, B, 1), 8), .threads = 1};
+    draw(params, layers, 2, d);
+    for (ptrdiff_t i = 0; i < n; ++i)
+        put(params, i, d, get(params, i, d) * (d ? 1e-300 : 1e-30));
+    for (int l = 0; l < 2; ++l)
+        memset((char *)params + layers[l].b * (d ? 8 : 4), 0, (size_t)layers[l].ld * (d ? 8 : 4));
+    fill(x, (ptrdiff_t)B * I, d, 1e-9);
+    fill(y, (ptrdiff_t)B * O, d, 1e-9);
+    feclearexcept(FE_ALL_EXCEPT);
+    ops->forward(&net, params, y2, (const void *const[]){x, NULL}, B, scratch, 1);
+    ops->row(&net, params, y2, x, scratch);
+    ops->train(&t, fm_seconds() + 1e9);
+    const int met = fetestexcept(FE_UNDERFLOW);
+    free(params), free(grads), free(velocity), free(t.workspace);
+    return met;
+}
+
 int main(int argc, char **argv)
 {
     const fm_ops *const *table = NULL;
@@ -368,6 +396,15 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("isa %s\n", table[0]->isa);
+    x = room(), w = room(), b = room(), y = room(), y2 = room(), scratch = room();
+    if (argc == 3 && !strcmp(argv[2], "underflow")) {
+        for (int d = 0; d < 2; ++d)
+            for (int activation = FM_IDENTITY; activation <= FM_SILU; ++activation) /* r(0) = 0 */
+                for (int B = 1; B < 300; B = 2 * B + 1)
+                    if (meets_subnormals(table[d], d, activation, B))
+                        printf("type %d, activation %d, %d rows\n", d, activation, B);
+        return 0;
+    }
 #if defined(__unix__) || defined(__APPLE__)
     if (argc == 3 && !strcmp(argv[2], "guard")) {
         open_rooms();
@@ -378,7 +415,6 @@ int main(int argc, char **argv)
         return 0;
     }
 #endif
-    x = room(), w = room(), b = room(), y = room(), y2 = room(), scratch = room();
     double u[97];
     table[0]->uniform(u, 97, 0.5, 123456789012345u, 3);
     tell("uniform", 0, 0, 1, u, 97);
