@@ -10,6 +10,7 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NEVER_INLINE __attribute__((noinline))
 #define PREFETCH(p) __builtin_prefetch(p)
+#define PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define UNROLL /* every access is checked in code of its own: unrolled, it takes minutes to compile */
 #elif defined(__clang__)
@@ -36,8 +37,12 @@ enum {
     FM_STRIP = 4096,      /* elements of dW computed before they are updated: 16 kB of float, half an L1 cache */
     FM_STRIP_ROWS = 14,   /* a strip's least rows: a full tile of any ISA */
     FM_PACKED = FM_BLOCK_SUMS * FM_STRIP / FM_PANEL, /* a strip of x at most: layers less wide than a panel are not packed */
-    FM_SKIP_OUTPUTS = 64, /* a one-row product this wide gains by skipping zero inputs */
+    FM_SPARSE_VECTORS = 8, /* vectors of one row's sums, where zeros are skipped: with 64 rows of B they fill an L1 cache */
+    FM_SPARSE_OUTPUTS = 64, /* a product this wide gains by skipping zero inputs */
     FM_FIRST_INPUTS = 32, /* inputs of the first layer that tell whether to look for zeros in the others */
+    FM_SAMPLE_ROWS = 16,  /* rows of all that tell the same in training */
+    FM_SPARSE_PERCENT = 60, /* inputs other than 0 with which it pays there, */
+    FM_SPARSE_SETS = 30,  /* and where the rows of W and dz all begin in a few sets of the L1 cache */
 };
 
 /* What happens to a finished sum of a product before it is stored: the first two are exact for the
@@ -59,6 +64,9 @@ enum fm_fetch {
     FM_FETCH_ROWS,  /* the rows `soon` */
     FM_FETCH_PANEL, /* the next column panel of B */
 };
+
+/* Words of 64 bits that tell of n numbers, one bit each, whether it is other than 0. */
+static inline ptrdiff_t fm_words(ptrdiff_t n) { return (n + 63) / 64; }
 
 /* Elements that start the next array on a cache line, for either type. */
 static inline ptrdiff_t fm_padded(ptrdiff_t n) { return (n + 15) / 16 * 16; }

@@ -22,6 +22,8 @@ typedef struct {
 
 static ALWAYS_INLINE T FN(start)(int kind) { return kind < FM_PARTIAL ? 0 : SUM_START; }
 
+static int FN(partial)(int kind) { return kind < FM_PARTIAL ? FM_SUM : FM_PARTIAL; } /* of a sum that will go on */
+
 static ALWAYS_INLINE V FN(finish)(const int kind, V sum, V bias, const T *C, const T *h)
 {
     const V zero = v_set1(0), least = v_set1(2 * SUM_START);
@@ -40,6 +42,28 @@ static ALWAYS_INLINE V FN(finish)(const int kind, V sum, V bias, const T *C, con
     return sum;
 }
 
+/* The finished sums of mr rows by nv vectors, of which a row has room for so many. */
+static ALWAYS_INLINE void FN(store_sums)(const ptrdiff_t mr, const ptrdiff_t nv, const ptrdiff_t room, T *C, ptrdiff_t ldc,
+                                         const V *sum, const T *h, const FN(epilogue) *e, ptrdiff_t j0)
+{
+    V bias[FM_SPARSE_VECTORS];
+    UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+        bias[v] = e->bias ? v_load(e->bias + j0 + v * LANES) : v_set1(0);
+#define FINISH(KIND)                                                                                                   \
+    case KIND:                                                                                                         \
+        UNROLL for (ptrdiff_t i = 0; i < mr; ++i)                                                                      \
+            UNROLL for (ptrdiff_t v = 0; v < nv; ++v) {                                                                \
+                T *c = C + i * ldc + v * LANES;                                                                        \
+                v_store(c, FN(finish)(KIND, sum[i * room + v], bias[v], c, h + i * e->ldh + v * LANES));               \
+            }                                                                                                          \
+        break;
+    switch (e->kind) { /* once a tile, not once a sum */
+        FINISH(FM_SUM) FINISH(FM_AFFINE) FINISH(FM_PARTIAL) FINISH(FM_GRADIENT) FINISH(FM_LAYER) FINISH(FM_LAYER_RELU)
+        FINISH(FM_WHERE_ACTIVE) FINISH(FM_TIMES_SLOPE)
+    }
+#undef FINISH
+}
+
 /* One tile of mr rows by nv vectors, these and fetch constants where this is inlined. Rows of A are reached from every third
  * one, so that the addresses fit the registers. */
 static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const int fetch, ptrdiff_t K, T *C,
@@ -48,7 +72,7 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
 {
     const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(T);
     const V start = v_set1(FN(start)(e->kind));
-    V sum[TILE_ROWS_1][4], bias[4];
+    V sum[TILE_ROWS_1][4];
     const T *a[(TILE_ROWS_1 + 2) / 3], *h = e->h ? e->h + i0 * e->ldh + j0 : C;
     UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
         UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
@@ -76,21 +100,7 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
             a[i / 3] += ak;
         B += ldb;
     }
-    UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-        bias[v] = e->bias ? v_load(e->bias + j0 + v * LANES) : v_set1(0);
-#define FINISH(KIND)                                                                                                   \
-    case KIND:                                                                                                         \
-        UNROLL for (ptrdiff_t i = 0; i < mr; ++i)                                                                      \
-            UNROLL for (ptrdiff_t v = 0; v < nv; ++v) {                                                                \
-                T *c = C + i * ldc + v * LANES;                                                                        \
-                v_store(c, FN(finish)(KIND, sum[i][v], bias[v], c, h + i * e->ldh + v * LANES));                       \
-            }                                                                                                          \
-        break;
-    switch (e->kind) { /* once a tile, not once a sum */
-        FINISH(FM_SUM) FINISH(FM_AFFINE) FINISH(FM_PARTIAL) FINISH(FM_GRADIENT) FINISH(FM_LAYER) FINISH(FM_LAYER_RELU)
-        FINISH(FM_WHERE_ACTIVE) FINISH(FM_TIMES_SLOPE)
-    }
-#undef FINISH
+    FN(store_sums)(mr, nv, 4, C, ldc, sum[0], h, e, j0);
 }
 
 /* All rows of one column panel, nv vectors wide. Tiles are as equal in height as they can be: a last tile of one row would
@@ -144,6 +154,90 @@ static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc,
     }
 }
 
+/* bits (fm_words(n),): which of x (n,) are not 0. */
+static void FN(mark_nonzeros)(uint64_t *bits, const T *x, ptrdiff_t n)
+{
+    const V zero = v_set1(0);
+    for (; n >= 64; n -= 64, x += 64) {
+        uint64_t zeros = 0;
+        UNROLL for (ptrdiff_t k = 0; k < 64; k += LANES)
+            zeros |= m_bits(m_eq(v_load(x + k), zero)) << k;
+        *bits++ = ~zeros;
+    }
+    uint64_t zeros = 0;
+    for (ptrdiff_t k = 0; k < n; k += LANES)
+        zeros |= m_bits(m_eq(LOAD_ROW(x, k, n, zero), zero)) << k;
+    if (n > 0)
+        *bits = ~zeros & (((uint64_t)1 << n) - 1);
+}
+
+/* Bit i of word j becomes bit j of word i: squares of bits change places, half as wide each time (Warren, Hacker's Delight). */
+static void FN(transpose_bits)(uint64_t word[64])
+{
+#define SWAP_SQUARES(WIDTH, LOW)                                                                                       \
+    for (int first = 0; first < 64; first += 2 * WIDTH)                                                                \
+        for (int i = first; i < first + WIDTH; ++i) {                                                                  \
+            const uint64_t differ = (word[i] >> WIDTH ^ word[i + WIDTH]) & LOW;                                        \
+            word[i] ^= differ << WIDTH;                                                                                \
+            word[i + WIDTH] ^= differ;                                                                                 \
+        }
+    SWAP_SQUARES(32, 0x00000000FFFFFFFF)
+    SWAP_SQUARES(16, 0x0000FFFF0000FFFF)
+    SWAP_SQUARES(8, 0x00FF00FF00FF00FF)
+    SWAP_SQUARES(4, 0x0F0F0F0F0F0F0F0F)
+    SWAP_SQUARES(2, 0x3333333333333333)
+    SWAP_SQUARES(1, 0x5555555555555555)
+#undef SWAP_SQUARES
+}
+
+/* One row of C, nv vectors wide, from those k of A that are not 0: their bits are in so many words. */
+static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, T *C, const T *A, ptrdiff_t ak, const uint64_t *bits,
+                                          ptrdiff_t words, const T *B, ptrdiff_t ldb, const FN(epilogue) *e, ptrdiff_t j)
+{
+    V sum[FM_SPARSE_VECTORS];
+    UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+        sum[v] = e->onto ? v_load(C + v * LANES) : v_set1(FN(start)(e->kind));
+    for (ptrdiff_t w = 0; w < words; ++w, A += 64 * ak, B += 64 * ldb)
+        for (uint64_t left = bits[w]; left; left &= left - 1) {
+            const ptrdiff_t k = __builtin_ctzll(left);
+            const V a = v_set1(A[k * ak]);
+            const T *b = B + k * ldb;
+            UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+                sum[v] = v_fma(a, v_load(b + v * LANES), sum[v]);
+        }
+    FN(store_sums)(1, nv, nv, C, 0, sum, C, e, j);
+}
+
+/* C (M, N) <- A B as gemm has it, without the products whose A(i, k) is 0: words of bits, bi apart, tell of each row of A.
+ * Many rows of B are taken a word of k at a time, which stay in an L1 cache for all rows of A. */
+static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak,
+                            const uint64_t *bits, ptrdiff_t bi, ptrdiff_t words, const T *B, ptrdiff_t ldb,
+                            const FN(epilogue) *e)
+{
+#define SPARSE_PANEL(NV)                                                                                               \
+    case NV:                                                                                                           \
+        for (ptrdiff_t i = 0; i < M; ++i)                                                                              \
+            FN(sparse_tile)(NV, C + i * ldc + j, A + i * ai + k * ak, ak, bits + i * bi + w, n, B + k * ldb + j, ldb, &part, j); \
+        break;
+    for (ptrdiff_t j = 0, vectors = N / LANES, nv; vectors; j += nv * LANES, vectors -= nv) {
+        const ptrdiff_t panels = (vectors + FM_SPARSE_VECTORS - 1) / FM_SPARSE_VECTORS;
+        nv = (vectors + panels - 1) / panels;
+        const ptrdiff_t most = M == 1 || words * nv <= 2 * FM_SPARSE_VECTORS ? words : FM_SPARSE_VECTORS / nv;
+        for (ptrdiff_t w = 0, n; w < words; w += n) {
+            const ptrdiff_t k = 64 * w;
+            FN(epilogue) part = *e;
+            n = words - w < most ? words - w : most;
+            part.onto |= w > 0;
+            part.kind = w + n == words ? e->kind : FN(partial)(e->kind);
+            switch (nv) {
+                SPARSE_PANEL(1) SPARSE_PANEL(2) SPARSE_PANEL(3) SPARSE_PANEL(4) SPARSE_PANEL(5) SPARSE_PANEL(6)
+                SPARSE_PANEL(7) SPARSE_PANEL(8)
+            }
+        }
+    }
+#undef SPARSE_PANEL
+}
+
 /* P (K, columns) with rows ld apart <- B(k, j) = W[k * W_k + j * W_j], zeros up to the next whole vector. Meanwhile it fetches
  * (columns,) rows of K elements, unless soon is NULL. */
 static void FN(pack)(T *P, ptrdiff_t ld, const T *W, ptrdiff_t W_k, ptrdiff_t W_j, ptrdiff_t K, ptrdiff_t columns,
@@ -178,7 +272,7 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
                        ptrdiff_t ldb, const FN(epilogue) *e, T *scratch)
 {
     T *const across = scratch, *const packed = across + FM_PANEL * FM_PANEL;
-    const FN(epilogue) raw = {.kind = e->kind < FM_PARTIAL ? FM_SUM : FM_PARTIAL};
+    const FN(epilogue) raw = {.kind = FN(partial)(e->kind)};
     for (ptrdiff_t i = 0, rows; i < M; i += rows) {
         rows = M - i < FM_PANEL ? M - i : FM_PANEL;
         const ptrdiff_t width = (rows + LANES - 1) / LANES * LANES;

@@ -18,14 +18,17 @@ static FN(epilogue) FN(layer_epilogue)(const fm_layer *l, const T *params)
     return (FN(epilogue)){.kind = kind, .bias = l->b < 0 ? NULL : params + l->b};
 }
 
-/* h (rows, O) of one layer from its inputs x; r'(z) goes to d unless NULL or plain from h.
+/* h (rows, O) of one layer from its inputs x, those that bits tell of unless NULL; r'(z) goes to d unless NULL or plain from h.
  * scratch: fm_matmul_scratch(inputs) elements. */
 static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x, ptrdiff_t ldx, ptrdiff_t rows, T *scratch,
-                      const T *const *soon)
+                      const uint64_t *bits, const T *const *soon)
 {
     FN(epilogue) e = FN(layer_epilogue)(l, params);
+    const ptrdiff_t words = fm_words(l->inputs);
     e.soon = soon;
-    if (FN(is_narrow)(l->outputs) && rows >= LANES)
+    if (bits)
+        FN(sparse_gemm)(rows, FN(vectors)(l->outputs), h, l->ld, x, ldx, 1, bits, words, words, params + l->W, l->ld, &e);
+    else if (FN(is_narrow)(l->outputs) && rows >= LANES)
         FN(narrow)(rows, l->outputs, l->inputs, h, l->ld, x, ldx, params + l->W, l->ld, &e, scratch);
     else
         FN(gemm)(rows, FN(vectors)(l->outputs), l->inputs, h, l->ld, x, ldx, 1, params + l->W, l->ld, &e);
@@ -35,39 +38,27 @@ static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x
 
 /* ---- one row ---- */
 
-static ALWAYS_INLINE void FN(row_tile)(const ptrdiff_t nv, T *y, const T *x, ptrdiff_t n, const int32_t *k, const T *W,
-                                       ptrdiff_t ld, const FN(epilogue) *e, ptrdiff_t j)
+static ALWAYS_INLINE void FN(row_tile)(const ptrdiff_t nv, T *y, const T *x, ptrdiff_t K, const T *W, ptrdiff_t ld,
+                                       const FN(epilogue) *e, ptrdiff_t j)
 {
     V sum[ROW_VECTORS];
     UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
         sum[v] = v_set1(FN(start)(e->kind));
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        const ptrdiff_t row = k ? k[i] : i;
-        const V a = v_set1(x[row]);
+    for (ptrdiff_t k = 0; k < K; ++k) {
+        const V a = v_set1(x[k]);
         UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-            sum[v] = v_fma(a, v_load(W + row * ld + j + v * LANES), sum[v]);
+            sum[v] = v_fma(a, v_load(W + k * ld + j + v * LANES), sum[v]);
     }
     UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
         v_store(y + j + v * LANES, FN(finish)(e->kind, sum[v], e->bias ? v_load(e->bias + j + v * LANES) : v_set1(0), y, y));
 }
 
-/* y (O,) <- x W + b. Rows of W that meet an exact zero are skipped where there are enough of them to pay for the list. */
-static void FN(row_product)(ptrdiff_t N, ptrdiff_t K, T *y, const T *x, const T *W, ptrdiff_t ld, const FN(epilogue) *e,
-                            int32_t *list)
+/* y (O,) <- x W + b. */
+static void FN(row_product)(ptrdiff_t N, ptrdiff_t K, T *y, const T *x, const T *W, ptrdiff_t ld, const FN(epilogue) *e)
 {
-    ptrdiff_t n = K;
-    const int32_t *k = NULL;
-    if (list) {
-        n = 0;
-        for (ptrdiff_t i = 0; i < K; ++i) {
-            list[n] = (int32_t)i;
-            n += x[i] != 0;
-        }
-        k = list;
-    }
 #define ROW_TILES(NV)                                                                                                  \
     for (; NV <= ROW_VECTORS && N - j >= NV * LANES; j += NV * LANES)                                                  \
-        FN(row_tile)(NV <= ROW_VECTORS ? NV : 1, y, x, n, k, W, ld, e, j);
+        FN(row_tile)(NV <= ROW_VECTORS ? NV : 1, y, x, K, W, ld, e, j);
     ptrdiff_t j = 0;
     ROW_TILES(16) ROW_TILES(8) ROW_TILES(4) ROW_TILES(2) ROW_TILES(1)
 #undef ROW_TILES
@@ -88,14 +79,19 @@ static void FN(row)(const fm_net *net, const void *params_, void *y, const void 
     const T *params = params_, *x = x_;
     T *const half = scratch;
     const ptrdiff_t width = fm_widest(net);
+    uint64_t *const bits = (uint64_t *)(half + 2 * width);
     for (int i = 0; i < net->n_layers; ++i) {
         const fm_layer *l = &net->layers[i];
         const FN(epilogue) e = FN(layer_epilogue)(l, params);
         T *h = half + i % 2 * width;
         const int zeros = i ? l[-1].activation == FM_RELU : FN(begins_with_zeros)(x, l->inputs);
-        const int sparse = zeros && l->outputs >= FM_SKIP_OUTPUTS;
-        FN(row_product)(FN(vectors)(l->outputs), l->inputs, h, x, params + l->W, l->ld, &e,
-                        sparse ? (int32_t *)(half + 2 * width) : NULL);
+        const ptrdiff_t N = FN(vectors)(l->outputs), words = fm_words(l->inputs);
+        if (zeros && l->outputs >= FM_SPARSE_OUTPUTS) {
+            FN(mark_nonzeros)(bits, x, l->inputs);
+            FN(sparse_gemm)(1, N, h, 0, x, 0, 1, bits, words, words, params + l->W, l->ld, &e);
+        } else {
+            FN(row_product)(N, l->inputs, h, x, params + l->W, l->ld, &e);
+        }
         if (!FN(is_fused)(l))
             FN(map)(l->activation, h, NULL, h, l->ld, 1);
         x = h;
@@ -121,7 +117,7 @@ static T *FN(chain)(const fm_net *net, int n, const T *params, T *block, const T
     T *h = block;
     for (int i = 0; i < n; ++i) {
         h = block + i % 2 * half;
-        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows, block + 3 * half, NULL);
+        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows, block + 3 * half, NULL, NULL);
         x = h, ldx = net->layers[i].ld;
     }
     return h;
@@ -149,7 +145,7 @@ static void FN(infer)(void *context, int worker, int workers)
         if (net->siamese) {
             memcpy(a, h, (size_t)(rows * last[-1].ld) * sizeof(T));
             FN(subtract)(a, FN(chain)(net, net->n_layers - 1, c->params, block, c->X[1] + r * I, rows), rows * last[-1].ld);
-            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows, block + 3 * half, NULL);
+            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows, block + 3 * half, NULL, NULL);
             h = block;
         }
         for (ptrdiff_t i = 0; i < rows; ++i)

@@ -55,6 +55,7 @@ static const int64_t fm_lanes_64[8] = {-1, -1, -1, -1};
 #define m_lt(a, b) OP(cmp)(a, b, _CMP_LT_OQ)
 #define m_le(a, b) OP(cmp)(a, b, _CMP_LE_OQ)
 #define m_eq(a, b) OP(cmp)(a, b, _CMP_EQ_OQ)
+#define m_bits(m) ((uint64_t)OP(movemask)(m))
 
 /* 16 registers: 12 accumulators, two vectors of B, one broadcast of A. */
 #define TILE_ROWS_1 10

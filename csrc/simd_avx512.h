@@ -52,6 +52,7 @@
 #define m_lt(a, b) MOP(cmp)(a, b, _CMP_LT_OQ)
 #define m_le(a, b) MOP(cmp)(a, b, _CMP_LE_OQ)
 #define m_eq(a, b) MOP(cmp)(a, b, _CMP_EQ_OQ)
+#define m_bits(m) ((uint64_t)(m))
 
 /* 32 registers: up to 28 accumulators, the vectors of B, and A broadcast from memory. */
 #define TILE_ROWS_1 14

@@ -20,6 +20,9 @@
 #define MASK_32 uint32x4_t
 #define MASK_64 uint64x2_t
 
+static const uint32_t fm_lane_bits_32[4] = {1, 2, 4, 8};
+static const uint64_t fm_lane_bits_64[2] = {1, 2};
+
 static inline float32x4_t fm_load_n_32(const float *p, size_t n, float32x4_t rest)
 {
     float buffer[4];
@@ -93,6 +96,7 @@ static inline void fm_transpose_64(double *P, ptrdiff_t ldp, const double *W, pt
 #define m_lt(a, b) OP(vcltq)(a, b)
 #define m_le(a, b) OP(vcleq)(a, b)
 #define m_eq(a, b) OP(vceqq)(a, b)
+#define m_bits(m) ((uint64_t)IOP(vaddvq)(IOP(vandq)(m, IOP(vld1q)(JOIN(fm_lane_bits_, BITS)))))
 
 /* 32 registers: up to 24 accumulators, the vectors of B, one broadcast of A. */
 #define TILE_ROWS_1 14

@@ -15,6 +15,7 @@
 typedef struct {
     ptrdiff_t rows; /* a chunk, twice for siamese networks */
     T *x, *y, *loss, *join, *h, *dz, *scratch;
+    uint64_t *bits; /* which of x are not 0 */
 } FN(space);
 
 typedef struct {
@@ -28,6 +29,7 @@ typedef struct {
     const T *dz;    /* the caller's own dJ/dz (B, O), or NULL: from the loss */
     double share;   /* sum of the weights of the step's rows, or their number */
     T l1, l2;       /* penalties of this step */
+    int sparse;     /* many inputs are 0: they are skipped in the first layer */
     int ends;       /* this is the last chunk of its step */
     int update;     /* and the step updates */
     int keep;       /* leave the gradient in grads; else a strip of dW that is updated at once never leaves the cache */
@@ -41,7 +43,8 @@ static FN(space) FN(cut)(const fm_training *t)
     FN(space) s = {.rows = rows, .x = t->workspace};
     s.y = s.x + fm_padded(rows * net->layers[0].inputs);
     s.loss = s.y + fm_padded(chunk * fm_target_elements(last->outputs));
-    s.join = s.loss + fm_padded(chunk);
+    s.bits = (uint64_t *)(s.loss + fm_padded(chunk));
+    s.join = s.loss + fm_padded(chunk) + fm_padded(2 * rows * fm_words(net->layers[0].inputs));
     s.h = s.join + (net->siamese ? chunk * last[-1].ld : 0);
     s.dz = s.h + rows * all;
     s.scratch = s.dz + rows * all;
@@ -132,7 +135,7 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
 {
     const fm_training *t = j->t;
     const fm_layer *l = t->net->layers;
-    const ptrdiff_t I = l->inputs, W_bytes = I * l->ld * (ptrdiff_t)sizeof(T);
+    const ptrdiff_t I = l->inputs, words = fm_words(I), W_bytes = I * l->ld * (ptrdiff_t)sizeof(T);
     const ptrdiff_t most = W_bytes > FM_LARGE_W ? FM_GATHER_MOST : FM_GATHER_ROWS, blocks = (r1 - r0 + most - 1) / most;
     const int gathered = j->X[0] == j->s.x, fetch = gathered && t->order && I > FM_SHORT_ROW;
     for (ptrdiff_t b = 0; b < blocks; ++b) {
@@ -144,9 +147,15 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
             const T *soon[FM_GATHER_MOST + FM_SOON];
             for (ptrdiff_t i = 0; fetch && i < end - r + FM_SOON; ++i)
                 soon[i] = (const T *)t->X[side] + t->order[next + i < t->rows ? next + i : t->rows - 1] * (size_t)I;
-            const ptrdiff_t at = (side * j->B + r) * l->ld;
+            const ptrdiff_t row = side * j->B + r, at = row * l->ld;
+            uint64_t *const bits = j->s.bits + row * words;
+            for (ptrdiff_t i = 0; j->sparse && i < end - r; ++i) {
+                FN(mark_nonzeros)(bits + i * words, j->X[side] + (r + i) * I, I);
+                for (ptrdiff_t k = 0; fetch && k < I; k += 64 / (ptrdiff_t)sizeof(T))
+                    PREFETCH_L2(soon[i] + k); /* L1 is busy with W */
+            }
             FN(layer)(l, t->params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, j->X[side] + r * I, I, end - r, scratch,
-                      fetch ? soon : NULL);
+                      j->sparse ? bits : NULL, fetch ? soon : NULL);
             FN(drop)(j, l, side, r, end);
         }
     }
@@ -209,7 +218,7 @@ static void FN(rows_part)(void *context, int worker, int workers)
             const ptrdiff_t at = (side * j->B + r0) * l->ld;
             const T *x = FN(input_of)(j, l, side, &ld);
             FN(layer)(l, params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, x + r0 * ld, ld, r1 - r0,
-                      scratch, NULL);
+                      scratch, NULL, NULL);
             FN(drop)(j, l, side, r0, r1);
         }
     }
@@ -238,6 +247,13 @@ static void FN(update_range)(const FN(job) *j, ptrdiff_t at, T *g, ptrdiff_t n, 
         FN(add_penalty)(j->l1, j->l2, g, (const T *)j->t->params + at, n);
     if (j->t->clip_norm == 0)
         FN(step_range)(&j->step, j->t, at, g, n, is_weight);
+}
+
+/* Whether dW of a layer is less work with its inputs across vectors: it has to be transposed then. */
+static int FN(is_flat)(const fm_layer *l, ptrdiff_t rows)
+{
+    const ptrdiff_t O = l->outputs, less = l->inputs * FN(vectors)(O) - O * FN(vectors)(l->inputs);
+    return FN(is_narrow)(O) || (O <= 16 && less / LANES * rows > 4 * O * l->inputs);
 }
 
 /* dW of a layer with few outputs, its inputs across vectors: dW^T = dz^T X. */
@@ -288,6 +304,39 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
     }
 }
 
+/* The same of the first layer, without the products whose x is 0. */
+static void FN(sparse_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t from, ptrdiff_t to, const T *x, ptrdiff_t ldx,
+                                ptrdiff_t rows, T *scratch)
+{
+    uint64_t columns[FM_BLOCK_SUMS / 64][64]; /* of 64 inputs: in which rows they are not 0 */
+    const T *dz = FN(dz_of)(j, l);
+    const ptrdiff_t N = FN(vectors)(l->outputs), most = l->ld < FM_STRIP ? FM_STRIP / l->ld : 1, words = fm_words(l->inputs);
+    const int keep = j->keep || rows > FM_BLOCK_SUMS;
+    for (ptrdiff_t r = 0, some; r < rows; r += some) {
+        some = rows - r < FM_BLOCK_SUMS ? rows - r : FM_BLOCK_SUMS;
+        for (ptrdiff_t at = from, n; at < to; at += n) {
+            const ptrdiff_t first = at % 64, left = to - at < 64 - first ? to - at : 64 - first;
+            n = left < most ? left : most;
+            for (ptrdiff_t b = 0; (!first || at == from) && b < fm_words(some); ++b) {
+                for (ptrdiff_t i = 0; i < 64; ++i)
+                    columns[b][i] = 64 * b + i < some ? j->s.bits[(r + 64 * b + i) * words + at / 64] : 0;
+                FN(transpose_bits)(columns[b]);
+            }
+            T *const dW = keep ? (T *)j->t->grads + l->W + at * l->ld : scratch;
+            for (ptrdiff_t i = 0; !keep && N < l->ld && i < n; ++i) /* padding, in grads 0 once for all */
+                memset(dW + i * l->ld + N, 0, (size_t)(l->ld - N) * sizeof(T));
+            for (ptrdiff_t b = r; b < r + some; b += 64) { /* few enough rows of dz for an L1 cache */
+                const int ends = j->ends && b + 64 >= rows;
+                const FN(epilogue) e = {.kind = ends ? FM_GRADIENT : FM_PARTIAL, .onto = j->done > 0 || b > 0};
+                FN(sparse_gemm)(n, N, dW, l->ld, x + b * ldx + at, 1, ldx, columns[(b - r) / 64] + first, 1, 1, dz + b * l->ld,
+                                l->ld, &e);
+            }
+            if (r + some == rows)
+                FN(update_range)(j, l->W + at * l->ld, dW, n * l->ld, 1);
+        }
+    }
+}
+
 /* Part two, for one worker's share of each layer's inputs. What is too little to share, biases and narrow layers, is
  * worker 0's. */
 static void FN(tiles_part)(void *context, int worker, int workers)
@@ -303,7 +352,9 @@ static void FN(tiles_part)(void *context, int worker, int workers)
         const T *dz = FN(dz_of)(j, l);
         ptrdiff_t ld;
         const T *x = FN(input_of)(j, l, 0, &ld);
-        if (!FN(is_narrow)(l->outputs) || FN(vectors)(l->inputs) > ld) {
+        if (i == 0 && j->sparse) {
+            FN(sparse_gradient)(j, l, l->inputs * worker / workers, l->inputs * (worker + 1) / workers, x, ld, rows, scratch);
+        } else if (!(workers == 1 ? FN(is_flat)(l, rows) : FN(is_narrow)(l->outputs)) || FN(vectors)(l->inputs) > ld) {
             FN(wide_gradient)(j, l, l->inputs * worker / workers, l->inputs * (worker + 1) / workers, x, ld, rows, scratch);
         } else if (worker == 0) {
             FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, &e, scratch);
@@ -367,11 +418,31 @@ static void FN(update_all)(const FN(step) *s, const fm_training *t)
     }
 }
 
+/* Whether so many inputs are 0, in some rows of those to come, that skipping them pays: no other bits, but less work. */
+static int FN(is_sparse)(const fm_training *t)
+{
+    const fm_layer *l = t->net->layers;
+    const ptrdiff_t left = t->rows - t->next, rows = left < FM_SAMPLE_ROWS ? left : FM_SAMPLE_ROWS;
+    const int same_sets = l->ld * (ptrdiff_t)sizeof(T) % 1024 == 0;
+    ptrdiff_t n = 0;
+    if (l->outputs < FM_SPARSE_OUTPUTS)
+        return 0;
+    for (ptrdiff_t i = 0; i < rows; ++i) {
+        const ptrdiff_t place = t->next + left * i / rows;
+        const T *x = (const T *)t->X[0] + (t->order ? t->order[place] : (size_t)place) * (size_t)l->inputs;
+        for (ptrdiff_t k = 0; k < l->inputs; ++k)
+            n += x[k] != 0;
+    }
+    return 100 * n <= (same_sets ? FM_SPARSE_SETS : FM_SPARSE_PERCENT) * rows * l->inputs;
+}
+
 /* Steps until all rows are done or the clock passes `until`. */
 static int FN(train)(fm_training *t, double until)
 {
+    const int sparse = FN(is_sparse)(t);
     for (int last = 0; !last;) {
         FN(job) j = FN(begin)(t, NULL);
+        j.sparse = sparse;
         const int penalised = t->optimizer && (j.l1 != 0 || j.l2 != 0);
         const double penalty = penalised ? FN(penalty)(t, (double)j.l1, (double)j.l2) : 0;
         const ptrdiff_t step = t->next / t->batch;

@@ -8,7 +8,7 @@ ptrdiff_t fm_matmul_scratch(ptrdiff_t K)
 
 ptrdiff_t fm_row_scratch(const fm_net *net)
 {
-    return 2 * fm_widest(net) + fm_deepest(net); /* two layers and a list of 32-bit indices of inputs */
+    return 2 * fm_widest(net) + 2 * fm_words(fm_deepest(net)); /* two layers, and which inputs are not 0 */
 }
 
 ptrdiff_t fm_forward_scratch(const fm_net *net, int threads)
@@ -21,5 +21,5 @@ ptrdiff_t fm_workspace(const fm_net *net, ptrdiff_t batch, int threads)
     const fm_layer *last = &net->layers[net->n_layers - 1];
     const ptrdiff_t chunk = fm_chunk(net, batch, threads), rows = chunk * (1 + net->siamese), all = last->before + last->ld;
     return fm_padded(rows * net->layers[0].inputs) + fm_padded(chunk * fm_target_elements(last->outputs)) +
-           fm_padded(chunk) + (net->siamese ? chunk * last[-1].ld : 0) + 2 * rows * all + threads * fm_scratch(net);
+           fm_padded(chunk) + fm_padded(2 * rows * fm_words(net->layers[0].inputs)) + (net->siamese ? chunk * last[-1].ld : 0) + 2 * rows * all + threads * fm_scratch(net);
 }

@@ -140,7 +140,7 @@ def test_neon_has_the_bits_of_the_scalar_path_and_of_x86(tmp_path, native):
 
 @pytest.mark.parametrize("isa", fastmlp.cpu_info()["isas"])
 def test_sums_of_subnormal_products_are_not_subnormal_on_their_way(native, isa):
-    # what takes CPUs a hundredfold, on Intel's at least, told by the CPU's own flag: a promise about time without a clock
+    # what takes Intel's CPUs a hundredfold, told by the CPU's own flag: a promise about time, without a clock
     done = subprocess.run([native, isa, "underflow"], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == (f"isa {isa}\n", 0)
 
