@@ -217,7 +217,8 @@ static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const
 #define SPARSE_PANEL(NV)                                                                                               \
     case NV:                                                                                                           \
         for (ptrdiff_t i = 0; i < M; ++i)                                                                              \
-            FN(sparse_tile)(NV, C + i * ldc + j, A + i * ai + k * ak, ak, bits + i * bi + w, n, B + k * ldb + j, ldb, &part, j); \
+            FN(sparse_tile)(NV, C + i * ldc + j, A + i * ai + k * ak, ak, bits + i * bi + w, n, B + k * ldb + j, ldb,  \
+                            &part, j);                                                                                 \
         break;
     for (ptrdiff_t j = 0, vectors = N / LANES, nv; vectors; j += nv * LANES, vectors -= nv) {
         const ptrdiff_t panels = (vectors + FM_SPARSE_VECTORS - 1) / FM_SPARSE_VECTORS;

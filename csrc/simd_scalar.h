@@ -3,10 +3,10 @@
  * A verb works for both element types: OP(name) is the type's spelling of an instruction, and the stamp (stamp.inl.h) says
  * which type is meant. v_ takes and gives vectors, m_ gives masks; comparisons are false for NaN. v_load_n reads the first
  * n lanes, 1 <= n <= LANES, and takes the others from a vector. v_clear(m, a) is 0 where m, else a; v_flush(a) is 0 where a
- * is subnormal; m_bits(m) is an integer with a bit a lane; v_at_most(a, bound) is the bound, which is above 0, for a NaN too. FN(fm_transpose)(P, ldp, W, ldw, n) is the
- * one verb on memory: P[k, j] <- W[j, k] for k < 4, j < LANES, where row n - 1 of W stands for the rows from n on. No verb
- * may round other than IEEE 754 does, so there are no reciprocal estimates, and no other min or max, whose answers for NaN
- * and for signed zeros differ between CPUs. */
+ * is subnormal; v_at_most(a, bound) is the bound, which is above 0, for a NaN too; m_bits(m) is an integer with a bit a lane.
+ * FN(fm_transpose)(P, ldp, W, ldw, n) is the one verb on memory: P[k, j] <- W[j, k] for k < 4, j < LANES, where row n - 1 of
+ * W stands for the rows from n on. No verb may round other than IEEE 754 does, so there are no reciprocal estimates, and no
+ * other min or max, whose answers for NaN and for signed zeros differ between CPUs. */
 #ifndef FASTMLP_SIMD_H
 #define FASTMLP_SIMD_H
 
