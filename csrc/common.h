@@ -41,17 +41,17 @@ enum {
     FM_SPARSE_OUTPUTS = 64, /* a product this wide gains by skipping zero inputs */
     FM_FIRST_INPUTS = 32, /* inputs of the first layer that tell whether to look for zeros in the others */
     FM_SAMPLE_ROWS = 16,  /* rows of all that tell the same in training */
-    FM_SPARSE_PERCENT = 60, /* inputs other than 0 with which it pays there, */
-    FM_SPARSE_SETS = 30,  /* and where the rows of W and dz all begin in a few sets of the L1 cache */
+    FM_NONZERO_PERCENT = 60, /* with so few inputs that are not 0 it pays there, */
+    FM_SPARSE_BATCH = 32, /* in batches of so many rows: bits are transposed 64 rows at a time */
 };
 
 /* What happens to a finished sum of a product before it is stored: the first two are exact for the
- * least numbers too, the others are what networks are trained with. */
+ * least numbers too; the others, of networks, give back what they started at, and are 0 where they are below twice that. */
 enum fm_finish {
     FM_SUM,          /* C = sum */
     FM_AFFINE,       /* C = sum + bias, never -0 */
     FM_PARTIAL,      /* C = the sum so far, still with what it started at: to go on from there */
-    FM_GRADIENT,     /* C = sum */
+    FM_GRADIENT,     /* C = sum: dW, db, dX */
     FM_LAYER,        /* C = sum + bias */
     FM_LAYER_RELU,   /* C = relu(sum + bias) */
     FM_WHERE_ACTIVE, /* C = sum where h > 0, else 0: dz below a relu */
@@ -70,6 +70,12 @@ static inline ptrdiff_t fm_words(ptrdiff_t n) { return (n + 63) / 64; }
 
 /* Elements that start the next array on a cache line, for either type. */
 static inline ptrdiff_t fm_padded(ptrdiff_t n) { return (n + 15) / 16 * 16; }
+
+/* Elements for the bits of the inputs of so many rows: a word takes two floats. */
+static inline ptrdiff_t fm_bits(const fm_net *net, ptrdiff_t rows)
+{
+    return fm_padded(2 * rows * fm_words(net->layers[0].inputs));
+}
 
 /* Whether y has one class a row, not a number for each output. */
 static inline int fm_takes_classes(int loss) { return loss == FM_SOFTMAX_CROSS_ENTROPY || loss == FM_FOCAL; }

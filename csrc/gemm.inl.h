@@ -9,7 +9,8 @@
  *
  * The sums of a layer that can be trained start at SUM_START, next to nothing, and give it back at their end; what is then
  * below twice that is 0, as an exact 0 may have been lost in the sum before. So a sum of tiny products stays normal on its
- * way: subnormal sums cost Intel's CPUs a hundredfold. And none is -0, so that a product with 0 may be skipped. */
+ * way: subnormal sums cost Intel's CPUs a hundredfold. And none ends as -0, so that a product with 0 may be skipped.
+ * The price: where the first product lies halfway between two numbers, it is rounded up. */
 
 typedef struct {
     int kind;       /* of enum fm_finish */
@@ -72,15 +73,15 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
 {
     const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(T);
     const V start = v_set1(FN(start)(e->kind));
-    V sum[TILE_ROWS_1][4];
+    V sum[TILE_ROWS_1 * 4];
     const T *a[(TILE_ROWS_1 + 2) / 3], *h = e->h ? e->h + i0 * e->ldh + j0 : C;
     UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
         UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-            sum[i][v] = start;
+            sum[4 * i + v] = start;
     if (e->onto)
         UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
             UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-                sum[i][v] = v_load(C + i * ldc + v * LANES);
+                sum[4 * i + v] = v_load(C + i * ldc + v * LANES);
     UNROLL for (ptrdiff_t i = 0; i < mr; i += 3)
         a[i / 3] = A + i * ai;
     for (ptrdiff_t k = 0; k < K; ++k) {
@@ -94,13 +95,13 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
         UNROLL for (ptrdiff_t i = 0; i < mr; ++i) {
             const V x = v_set1(a[i / 3][(i % 3) * ai]);
             UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-                sum[i][v] = v_fma(x, b[v], sum[i][v]);
+                sum[4 * i + v] = v_fma(x, b[v], sum[4 * i + v]);
         }
         UNROLL for (ptrdiff_t i = 0; i < mr; i += 3)
             a[i / 3] += ak;
         B += ldb;
     }
-    FN(store_sums)(mr, nv, 4, C, ldc, sum[0], h, e, j0);
+    FN(store_sums)(mr, nv, 4, C, ldc, sum, h, e, j0);
 }
 
 /* All rows of one column panel, nv vectors wide. Tiles are as equal in height as they can be: a last tile of one row would
@@ -209,7 +210,7 @@ static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, T *C, const T *A, 
 }
 
 /* C (M, N) <- A B as gemm has it, without the products whose A(i, k) is 0: words of bits, bi apart, tell of each row of A.
- * Many rows of B are taken a word of k at a time, which stay in an L1 cache for all rows of A. */
+ * Many rows of B are taken a few words of k at a time, which stay in an L1 cache for all rows of A. */
 static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak,
                             const uint64_t *bits, ptrdiff_t bi, ptrdiff_t words, const T *B, ptrdiff_t ldb,
                             const FN(epilogue) *e)

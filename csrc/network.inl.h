@@ -64,7 +64,7 @@ static void FN(row_product)(ptrdiff_t N, ptrdiff_t K, T *y, const T *x, const T 
 #undef ROW_TILES
 }
 
-/* Whether some of the first inputs are 0, as they are of pixels and of one-hot columns: then others may be worth a list. */
+/* Whether some of the first inputs are 0, as they are of pixels and of one-hot columns: then it may pay to ask about all. */
 static int FN(begins_with_zeros)(const T *x, ptrdiff_t I)
 {
     int zeros = 0;
@@ -86,7 +86,7 @@ static void FN(row)(const fm_net *net, const void *params_, void *y, const void 
         T *h = half + i % 2 * width;
         const int zeros = i ? l[-1].activation == FM_RELU : FN(begins_with_zeros)(x, l->inputs);
         const ptrdiff_t N = FN(vectors)(l->outputs), words = fm_words(l->inputs);
-        if (zeros && l->outputs >= FM_SPARSE_OUTPUTS) {
+        if (zeros && l->outputs >= FM_SPARSE_OUTPUTS) { /* no sum ends as -0, so that none changes */
             FN(mark_nonzeros)(bits, x, l->inputs);
             FN(sparse_gemm)(1, N, h, 0, x, 0, 1, bits, words, words, params + l->W, l->ld, &e);
         } else {

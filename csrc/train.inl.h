@@ -44,7 +44,7 @@ static FN(space) FN(cut)(const fm_training *t)
     s.y = s.x + fm_padded(rows * net->layers[0].inputs);
     s.loss = s.y + fm_padded(chunk * fm_target_elements(last->outputs));
     s.bits = (uint64_t *)(s.loss + fm_padded(chunk));
-    s.join = s.loss + fm_padded(chunk) + fm_padded(2 * rows * fm_words(net->layers[0].inputs));
+    s.join = s.loss + fm_padded(chunk) + fm_bits(net, rows);
     s.h = s.join + (net->siamese ? chunk * last[-1].ld : 0);
     s.dz = s.h + rows * all;
     s.scratch = s.dz + rows * all;
@@ -354,7 +354,7 @@ static void FN(tiles_part)(void *context, int worker, int workers)
         const T *x = FN(input_of)(j, l, 0, &ld);
         if (i == 0 && j->sparse) {
             FN(sparse_gradient)(j, l, l->inputs * worker / workers, l->inputs * (worker + 1) / workers, x, ld, rows, scratch);
-        } else if (!(workers == 1 ? FN(is_flat)(l, rows) : FN(is_narrow)(l->outputs)) || FN(vectors)(l->inputs) > ld) {
+        } else if (!(j->t->threads == 1 ? FN(is_flat)(l, rows) : FN(is_narrow)(l->outputs)) || FN(vectors)(l->inputs) > ld) {
             FN(wide_gradient)(j, l, l->inputs * worker / workers, l->inputs * (worker + 1) / workers, x, ld, rows, scratch);
         } else if (worker == 0) {
             FN(narrow_gradient)(grads + l->W, l, dz, x, ld, rows, &e, scratch);
@@ -418,22 +418,31 @@ static void FN(update_all)(const FN(step) *s, const fm_training *t)
     }
 }
 
-/* Whether so many inputs are 0, in some rows of those to come, that skipping them pays: no other bits, but less work. */
+/* Gradients of 0: those of some chunks are of no use, and their padding is not 0. */
+static void FN(forget)(const fm_training *t)
+{
+    for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l) {
+        memset((T *)t->grads + l->W, 0, (size_t)(l->inputs * l->ld) * sizeof(T));
+        if (l->b >= 0)
+            memset((T *)t->grads + l->b, 0, (size_t)l->ld * sizeof(T));
+    }
+}
+
+/* Whether so many inputs are 0, in some of all rows, that skipping them pays: no other bits, but less work. */
 static int FN(is_sparse)(const fm_training *t)
 {
     const fm_layer *l = t->net->layers;
-    const ptrdiff_t left = t->rows - t->next, rows = left < FM_SAMPLE_ROWS ? left : FM_SAMPLE_ROWS;
-    const int same_sets = l->ld * (ptrdiff_t)sizeof(T) % 1024 == 0;
+    const ptrdiff_t rows = t->rows < FM_SAMPLE_ROWS ? t->rows : FM_SAMPLE_ROWS;
     ptrdiff_t n = 0;
-    if (l->outputs < FM_SPARSE_OUTPUTS)
+    if (l->outputs < FM_SPARSE_OUTPUTS || t->batch < FM_SPARSE_BATCH)
         return 0;
     for (ptrdiff_t i = 0; i < rows; ++i) {
-        const ptrdiff_t place = t->next + left * i / rows;
+        const ptrdiff_t place = t->rows * i / rows;
         const T *x = (const T *)t->X[0] + (t->order ? t->order[place] : (size_t)place) * (size_t)l->inputs;
         for (ptrdiff_t k = 0; k < l->inputs; ++k)
             n += x[k] != 0;
     }
-    return 100 * n <= (same_sets ? FM_SPARSE_SETS : FM_SPARSE_PERCENT) * rows * l->inputs;
+    return 100 * n <= FM_NONZERO_PERCENT * rows * l->inputs;
 }
 
 /* Steps until all rows are done or the clock passes `until`. */
@@ -451,8 +460,10 @@ static int FN(train)(fm_training *t, double until)
         while (FN(next_chunk)(&j)) {
             for (ptrdiff_t r = 0; r < j.B; ++r)
                 loss += (double)j.s.loss[r];
-            if (t->optimizer && (loss - loss != 0 || penalty - penalty != 0))
+            if (t->optimizer && (loss - loss != 0 || penalty - penalty != 0)) {
+                FN(forget)(t);
                 return FM_NOT_FINITE;
+            }
             j.update = t->optimizer && j.ends;
             j.keep = last || !t->optimizer || j.B < j.batch || t->clip_norm > 0;
             if (j.update)

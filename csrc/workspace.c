@@ -20,7 +20,7 @@ ptrdiff_t fm_workspace(const fm_net *net, ptrdiff_t batch, int threads)
 {
     const fm_layer *last = &net->layers[net->n_layers - 1];
     const ptrdiff_t chunk = fm_chunk(net, batch, threads), rows = chunk * (1 + net->siamese), all = last->before + last->ld;
-    const ptrdiff_t I = net->layers[0].inputs, bits = fm_padded(2 * rows * fm_words(I)); /* a word is two floats */
-    return fm_padded(rows * I) + fm_padded(chunk * fm_target_elements(last->outputs)) + fm_padded(chunk) + bits +
-           (net->siamese ? chunk * last[-1].ld : 0) + 2 * rows * all + threads * fm_scratch(net);
+    return fm_padded(rows * net->layers[0].inputs) + fm_padded(chunk * fm_target_elements(last->outputs)) +
+           fm_padded(chunk) + fm_bits(net, rows) + (net->siamese ? chunk * last[-1].ld : 0) + 2 * rows * all +
+           threads * fm_scratch(net);
 }

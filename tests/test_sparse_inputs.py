@@ -51,6 +51,47 @@ def test_training_has_the_bits_of_every_product(rng, threads, rows, inputs, widt
         assert oracle.same(one.params, other.params)
 
 
+@pytest.mark.parametrize("batch", [32, 100, 300])
+def test_many_steps_have_the_bits_of_every_product(rng, threads, batch):
+    X, y = table(rng, 500, 130, 0.2, np.float32), rng.normal(size=(500, 3)).astype(np.float32)
+    one, other = (MLP([130, 100, 3], activation="tanh", loss="squared_error", seed=4) for _ in "ab")
+    one.fit(X, y, epochs=2, batch_size=batch, optimizer=Adam(0.01))
+    for epoch in range(2):
+        order = oracle.permutation(500, 4, epoch)
+        for rows in np.split(order, range(batch, 500, batch)):
+            dz = kernels.squared_error(other(X[rows]), y[rows])[1] / np.float32(len(rows))
+            other.backward(X[rows], dz)
+            other.update(Adam(0.01))
+    assert oracle.same(one.params, other.params)
+
+
+def test_products_with_zeros_are_left_out():
+    # 0 * inf is NaN: without skipping the loss would be
+    X, y = np.eye(64, dtype=np.float32), np.zeros(64, np.int64)
+    X[:, 5] = 0
+    net = MLP([64, 64, 2], seed=1)
+    net.weights[0][:, 5] = np.inf
+    assert np.isfinite(net.loss_and_grad(X, y)[0])
+    assert np.isfinite(net(X[0])).all()
+    assert np.isnan(net.loss_and_grad(X[:8], y[:8])[0])  # too few rows for it to pay
+
+
+def test_padding_stays_zero_where_a_step_ends_in_a_later_chunk(rng):
+    X, y = table(rng, 600, 100, 0.2, np.float32), rng.normal(size=(600, 10)).astype(np.float32)
+    net = MLP([100, 72, 10], loss="squared_error", seed=1)
+    padding = net.params == 0  # and biases, which get a gradient
+    for b in net.biases:
+        b[...] = 1
+    padding &= net.params == 0
+    y[599] = 1e30  # not finite only after the first chunk
+    with pytest.raises(FloatingPointError):
+        net.fit(X, y, epochs=1, batch_size=600, shuffle=False)
+    assert not net.grads.any()
+    net.fit(X, y.clip(-9, 9), epochs=2, batch_size=600, optimizer=Adam(0.01))
+    assert not net.params[padding].any()
+    assert not net.grads[padding].any()
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_pairs_have_them_too(rng, threads, dtype):
     X = table(rng, 500, 100, 0.2, dtype), table(rng, 500, 100, 0.2, dtype)
