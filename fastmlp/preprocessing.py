@@ -4,6 +4,7 @@ Refuses metadata that do not fit their network, so that a model edited by hand f
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -193,5 +194,5 @@ class _Metadata:
 
     def numbers(self, name: str, numbers: Any, count: int, positive: bool = False) -> None:
         good = isinstance(numbers, list) and len(numbers) == count
-        good = good and all(type(number) in (int, float) and -1e308 < number < 1e308 for number in numbers)
+        good = good and all(type(number) in (int, float) and abs(number) <= sys.float_info.max for number in numbers)
         self.that(name, good and (not positive or min(numbers) > 0), f"{count} finite numbers")

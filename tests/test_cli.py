@@ -292,6 +292,10 @@ def test_values_near_the_end_of_float64(run, tmp_path):
     run("train", "t.csv", "--target", "y", "--epochs", 1, "--hidden", 2)
     rows = predictions(run("predict", "model.npz", "t.csv"))[1]
     assert "inf" in [row[0] for row in rows]
+    rows = [[-1e308, 8, 1], [3, 4, 1], [1e39, 6, 0], [7, 8, 1], [-1e308, 2, 0]]
+    write(tmp_path / "t.csv", ["a", "b", "y"], rows + rows[1:4])  # a mean of -1e308 itself
+    run("train", "t.csv", "--target", "y", "--epochs", "1")
+    run("predict", "model.npz", "t.csv")
 
 
 def test_a_model_edited_by_hand_is_an_error(refused, tmp_path, table, run):
