@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import oracle
@@ -191,3 +192,19 @@ def test_the_environment_says_how_many(variables, wanted, tmp_path):
         check=True,
     )
     assert child.stdout.strip() == wanted
+
+
+def test_padding_stays_zero_when_another_training_takes_the_workers(rng):
+    # a step that finds the pool taken goes on alone, perhaps in mid-step: its chunks must go together all the same
+    X, y = rng.normal(size=(2000, 100)).astype(np.float32), rng.integers(0, 10, 2000)
+    nets = [MLP([100, 48, 10], seed=seed) for seed in range(2)]
+    fastmlp.set_num_threads(2)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(net.fit, X, y, epochs=200, batch_size=2000) for net in nets]:
+            done.result()
+    full = MLP([100, 48, 10])
+    for array in (*full.weights, *full.biases):
+        array[...] = 1
+    for net in nets:
+        assert not net.params[full.params == 0].any()
+        assert not net.grads[full.params == 0].any()
