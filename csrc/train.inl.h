@@ -249,7 +249,8 @@ static void FN(update_range)(const FN(job) *j, ptrdiff_t at, T *g, ptrdiff_t n, 
         FN(step_range)(&j->step, j->t, at, g, n, is_weight);
 }
 
-/* Whether dW of a layer is less work with its inputs across vectors: it has to be transposed then. */
+/* Whether dW of a layer is less work with its inputs across vectors: it has to be transposed then, by one worker. Asked only
+ * of one thread, never of `workers`: those may become fewer from one chunk to the next, where the pool is taken. */
 static int FN(is_flat)(const fm_layer *l, ptrdiff_t rows)
 {
     const ptrdiff_t O = l->outputs, less = l->inputs * FN(vectors)(O) - O * FN(vectors)(l->inputs);
