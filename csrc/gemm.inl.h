@@ -19,6 +19,7 @@ typedef struct {
     const T *h;     /* what WHERE_ACTIVE looks at, rows ldh apart */
     ptrdiff_t ldh;
     const T *const *soon; /* (M + FM_SOON,) rows of K elements to fetch into the cache meanwhile, or NULL */
+    const T *also;        /* (M, N), ldc apart: the same, where zeros are skipped, unless NULL */
 } FN(epilogue);
 
 static ALWAYS_INLINE T FN(start)(int kind) { return kind < FM_PARTIAL ? 0 : SUM_START; }
@@ -43,7 +44,7 @@ static ALWAYS_INLINE V FN(finish)(const int kind, V sum, V bias, const T *C, con
     return sum;
 }
 
-/* The finished sums of mr rows by nv vectors, of which a row has room for so many. */
+/* The finished sums of mr rows by nv vectors, of which a row has room for so many. Without h they are no dz. */
 static ALWAYS_INLINE void FN(store_sums)(const ptrdiff_t mr, const ptrdiff_t nv, const ptrdiff_t room, T *C, ptrdiff_t ldc,
                                          const V *sum, const T *h, const FN(epilogue) *e, ptrdiff_t j0)
 {
@@ -55,12 +56,17 @@ static ALWAYS_INLINE void FN(store_sums)(const ptrdiff_t mr, const ptrdiff_t nv,
         UNROLL for (ptrdiff_t i = 0; i < mr; ++i)                                                                      \
             UNROLL for (ptrdiff_t v = 0; v < nv; ++v) {                                                                \
                 T *c = C + i * ldc + v * LANES;                                                                        \
-                v_store(c, FN(finish)(KIND, sum[i * room + v], bias[v], c, h + i * e->ldh + v * LANES));               \
+                v_store(c, FN(finish)(KIND, sum[i * room + v], bias[v], c, h ? h + i * e->ldh + v * LANES : c));               \
             }                                                                                                          \
         break;
     switch (e->kind) { /* once a tile, not once a sum */
-        FINISH(FM_SUM) FINISH(FM_AFFINE) FINISH(FM_PARTIAL) FINISH(FM_GRADIENT) FINISH(FM_LAYER) FINISH(FM_LAYER_RELU)
-        FINISH(FM_WHERE_ACTIVE) FINISH(FM_TIMES_SLOPE)
+        case FM_SUM: /* is stored as it is, too */
+        FINISH(FM_PARTIAL) FINISH(FM_AFFINE) FINISH(FM_GRADIENT) FINISH(FM_LAYER) FINISH(FM_LAYER_RELU)
+    default:
+        if (h)
+            switch (e->kind) {
+                FINISH(FM_WHERE_ACTIVE) FINISH(FM_TIMES_SLOPE)
+            }
     }
 #undef FINISH
 }
@@ -155,47 +161,63 @@ static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc,
     }
 }
 
-/* bits (fm_words(n),): which of x (n,) are not 0. */
-static void FN(mark_nonzeros)(uint64_t *bits, const T *x, ptrdiff_t n)
+/* bits (fm_words(n),): which of x (n,) are not 0. x goes to copy too, unless NULL. */
+static NEVER_INLINE void FN(mark_nonzeros)(uint64_t *bits, T *copy, const T *x, ptrdiff_t n)
 {
     const V zero = v_set1(0);
-    for (; n >= 64; n -= 64, x += 64) {
+    for (ptrdiff_t i = 0; i < n; i += 64) {
         uint64_t zeros = 0;
-        UNROLL for (ptrdiff_t k = 0; k < 64; k += LANES)
-            zeros |= m_bits(m_eq(v_load(x + k), zero)) << k;
-        *bits++ = ~zeros;
-    }
-    uint64_t zeros = 0;
-    for (ptrdiff_t k = 0; k < n; k += LANES)
-        zeros |= m_bits(m_eq(LOAD_ROW(x, k, n, zero), zero)) << k;
-    if (n > 0)
-        *bits = ~zeros & (((uint64_t)1 << n) - 1);
-}
-
-/* Bit i of word j becomes bit j of word i: squares of bits change places, half as wide each time (Warren, Hacker's Delight). */
-static void FN(transpose_bits)(uint64_t word[64])
-{
-#define SWAP_SQUARES(WIDTH, LOW)                                                                                       \
-    for (int first = 0; first < 64; first += 2 * WIDTH)                                                                \
-        for (int i = first; i < first + WIDTH; ++i) {                                                                  \
-            const uint64_t differ = (word[i] >> WIDTH ^ word[i + WIDTH]) & LOW;                                        \
-            word[i] ^= differ << WIDTH;                                                                                \
-            word[i + WIDTH] ^= differ;                                                                                 \
+        if (n - i >= 64) {
+            UNROLL for (ptrdiff_t k = 0; k < 64; k += LANES) {
+                const V a = v_load(x + i + k);
+                zeros |= m_bits(m_eq(a, zero)) << k;
+                if (copy)
+                    v_store(copy + i + k, a);
+            }
+            *bits++ = ~zeros;
+            continue;
         }
-    SWAP_SQUARES(32, 0x00000000FFFFFFFF)
-    SWAP_SQUARES(16, 0x0000FFFF0000FFFF)
-    SWAP_SQUARES(8, 0x00FF00FF00FF00FF)
-    SWAP_SQUARES(4, 0x0F0F0F0F0F0F0F0F)
-    SWAP_SQUARES(2, 0x3333333333333333)
-    SWAP_SQUARES(1, 0x5555555555555555)
-#undef SWAP_SQUARES
+        for (ptrdiff_t k = 0; i + k < n; k += LANES) {
+            const V a = LOAD_ROW(x, i + k, n, zero);
+            zeros |= m_bits(m_eq(a, zero)) << k;
+            if (copy)
+                STORE_ROW(copy, i + k, n, a);
+        }
+        *bits = ~zeros & (((uint64_t)1 << (n - i)) - 1);
+    }
 }
 
-/* One row of C, nv vectors wide, from those k of A that are not 0: their bits are in so many words. */
+#if BITS == 32 /* once for both types */
+/* Bit i of word j becomes bit j of word i. A stage lets one bit of j change places with one of i, and turns j by a bit, so that
+ * all six have the same order of words, in whole vectors. */
+static void fm_transpose_bits(uint64_t word[64])
+{
+    uint64_t other[64];
+#define STAGE(TO, FROM, WIDTH, LOW)                                                                                    \
+    for (int j = 0; j < 32; ++j) {                                                                                     \
+        const uint64_t low = LOW, even = FROM[2 * j], odd = FROM[2 * j + 1];                                           \
+        TO[j] = (even & low) | (odd & low) << WIDTH;                                                                   \
+        TO[j + 32] = (even >> WIDTH & low) | (odd & ~low);                                                             \
+    }
+    STAGE(other, word, 1, 0x5555555555555555)
+    STAGE(word, other, 2, 0x3333333333333333)
+    STAGE(other, word, 4, 0x0F0F0F0F0F0F0F0F)
+    STAGE(word, other, 8, 0x00FF00FF00FF00FF)
+    STAGE(other, word, 16, 0x0000FFFF0000FFFF)
+    STAGE(word, other, 32, 0x00000000FFFFFFFF)
+#undef STAGE
+}
+#endif
+
+/* One row of C, nv vectors wide, from those k of A that are not 0: their bits are in so many words. Meanwhile some elements
+ * are fetched, to L2 as L1 is busy with B, and a little with each row: all at once, they would be waited for. */
 static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, T *C, const T *A, ptrdiff_t ak, const uint64_t *bits,
-                                          ptrdiff_t words, const T *B, ptrdiff_t ldb, const FN(epilogue) *e, ptrdiff_t j)
+                                          ptrdiff_t words, const T *B, ptrdiff_t ldb, const FN(epilogue) *e, ptrdiff_t j,
+                                          const T *fetch, ptrdiff_t elements)
 {
     V sum[FM_SPARSE_VECTORS];
+    for (ptrdiff_t f = 0; f < elements; f += 64 / (ptrdiff_t)sizeof(T))
+        PREFETCH_L2(fetch + f);
     UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
         sum[v] = e->onto ? v_load(C + v * LANES) : v_set1(FN(start)(e->kind));
     for (ptrdiff_t w = 0; w < words; ++w, A += 64 * ak, B += 64 * ldb)
@@ -206,11 +228,12 @@ static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, T *C, const T *A, 
             UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
                 sum[v] = v_fma(a, v_load(b + v * LANES), sum[v]);
         }
-    FN(store_sums)(1, nv, nv, C, 0, sum, C, e, j);
+    FN(store_sums)(1, nv, nv, C, 0, sum, NULL, e, j);
 }
 
 /* C (M, N) <- A B as gemm has it, without the products whose A(i, k) is 0: words of bits, bi apart, tell of each row of A.
- * Many rows of B are taken a few words of k at a time, which stay in an L1 cache for all rows of A. */
+ * Many rows of B are taken a few words of k at a time, which stay in an L1 cache for all rows of A. N of FM_SPARSE_OUTPUTS or
+ * more are at least 4 vectors of any ISA, and are cut into panels of 4 to 8. */
 static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak,
                             const uint64_t *bits, ptrdiff_t bi, ptrdiff_t words, const T *B, ptrdiff_t ldb,
                             const FN(epilogue) *e)
@@ -219,7 +242,7 @@ static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const
     case NV:                                                                                                           \
         for (ptrdiff_t i = 0; i < M; ++i)                                                                              \
             FN(sparse_tile)(NV, C + i * ldc + j, A + i * ai + k * ak, ak, bits + i * bi + w, n, B + k * ldb + j, ldb,  \
-                            &part, j);                                                                                 \
+                            &part, j, e->soon ? e->soon[i] + k : e->also ? e->also + i * ldc : C, fetched);            \
         break;
     for (ptrdiff_t j = 0, vectors = N / LANES, nv; vectors; j += nv * LANES, vectors -= nv) {
         const ptrdiff_t panels = (vectors + FM_SPARSE_VECTORS - 1) / FM_SPARSE_VECTORS;
@@ -231,9 +254,9 @@ static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const
             n = words - w < most ? words - w : most;
             part.onto |= w > 0;
             part.kind = w + n == words ? e->kind : FN(partial)(e->kind);
+            const ptrdiff_t fetched = j ? 0 : e->soon ? 64 * n : e->also ? N : 0;
             switch (nv) {
-                SPARSE_PANEL(1) SPARSE_PANEL(2) SPARSE_PANEL(3) SPARSE_PANEL(4) SPARSE_PANEL(5) SPARSE_PANEL(6)
-                SPARSE_PANEL(7) SPARSE_PANEL(8)
+                SPARSE_PANEL(4) SPARSE_PANEL(5) SPARSE_PANEL(6) SPARSE_PANEL(7) SPARSE_PANEL(8)
             }
         }
     }
@@ -294,7 +317,7 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
  * narrower than whole vectors is computed beside C and copied, unless the rows of C have room for it (padded). Then too
  * C and h may be read by the epilogue. Packed too is a panel that many rows read, and one whose rows all begin in a few sets of
  * the cache. scratch: fm_matmul_scratch(K) elements. */
-static void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, int padded, const T *A,
+static NEVER_INLINE void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, int padded, const T *A,
                         ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t B_k, ptrdiff_t B_j, FN(epilogue) e, T *scratch)
 {
     T *const beside = scratch, *const bias = beside + FM_PANEL * FM_PANEL, *const packed = bias + FM_PANEL;

@@ -87,7 +87,7 @@ static void FN(row)(const fm_net *net, const void *params_, void *y, const void 
         const int zeros = i ? l[-1].activation == FM_RELU : FN(begins_with_zeros)(x, l->inputs);
         const ptrdiff_t N = FN(vectors)(l->outputs), words = fm_words(l->inputs);
         if (zeros && l->outputs >= FM_SPARSE_OUTPUTS) { /* no sum ends as -0, so that none changes */
-            FN(mark_nonzeros)(bits, x, l->inputs);
+            FN(mark_nonzeros)(bits, NULL, x, l->inputs);
             FN(sparse_gemm)(1, N, h, 0, x, 0, 1, bits, words, words, params + l->W, l->ld, &e);
         } else {
             FN(row_product)(N, l->inputs, h, x, params + l->W, l->ld, &e);

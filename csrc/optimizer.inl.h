@@ -165,24 +165,40 @@ static void FN(add_penalty)(T l1, T l2, T *g, const T *W, ptrdiff_t n)
 }
 
 /* *size, *square <- sum |scale a|, sum (scale a)^2 of A (rows, O), ld apart, in float64 over blocks of rows. Column j goes to
- * partial sum j mod 16, as in losses. */
+ * partial sum j mod 16, as in losses. An addition waits for the one before it: where few vectors make 16 sums, blocks go
+ * side by side. */
 static void FN(norms)(double *size, double *square, T scale, const T *A, ptrdiff_t rows, ptrdiff_t O, ptrdiff_t ld)
 {
+    enum { BLOCKS = FN(PARTIALS) < 4 ? 4 / FN(PARTIALS) : 1 };
     const ptrdiff_t some = 1 + 4096 / ld;
     *size = *square = 0;
-    for (ptrdiff_t r = 0; r < rows; r += some) {
-        V first[16 / LANES], second[16 / LANES];
-        for (int v = 0; v < FN(PARTIALS); ++v)
-            first[v] = second[v] = v_set1(0);
-        for (ptrdiff_t i = r; i < rows && i < r + some; ++i)
-            for (ptrdiff_t j = 0; j < O; j += LANES) {
-                const int v = (int)(j / LANES) % FN(PARTIALS);
-                const V a = v_mul(v_set1(scale), LOAD_ROW(A + i * ld, j, O, v_set1(0)));
-                first[v] = v_add(first[v], v_abs(a));
-                second[v] = v_fma(a, a, second[v]);
+    for (ptrdiff_t r = 0; r < rows; r += BLOCKS * some) {
+        V first[BLOCKS][16 / LANES], second[BLOCKS][16 / LANES];
+        for (int b = 0; b < BLOCKS; ++b)
+            for (int v = 0; v < FN(PARTIALS); ++v)
+                first[b][v] = second[b][v] = v_set1(0);
+#define ADD(LOAD)                                                                                                      \
+    UNROLL for (int b = 0; b < BLOCKS; ++b)                                                                            \
+        UNROLL for (int v = 0; v < FN(PARTIALS); ++v)                                                                  \
+            if (i + b * some < rows && j + v * LANES < O) {                                                            \
+                const T *const row = A + (i + b * some) * ld;                                                          \
+                const V a = v_mul(v_set1(scale), LOAD(row, j + v * LANES, O, v_set1(0)));                              \
+                first[b][v] = v_add(first[b][v], v_abs(a));                                                            \
+                second[b][v] = v_fma(a, a, second[b][v]);                                                              \
             }
-        *size += (double)FN(fold)(first);
-        *square += (double)FN(fold)(second);
+#define LOAD_WHOLE(p, j, K, rest) v_load((p) + (j))
+        for (ptrdiff_t i = r, j; i < rows && i < r + some; ++i) {
+            for (j = 0; j + 16 <= O; j += 16)
+                ADD(LOAD_WHOLE)
+            if (j < O)
+                ADD(LOAD_ROW)
+        }
+#undef LOAD_WHOLE
+#undef ADD
+        for (int b = 0; b < BLOCKS; ++b) {
+            *size += (double)FN(fold)(first[b]);
+            *square += (double)FN(fold)(second[b]);
+        }
     }
 }
 

@@ -79,14 +79,19 @@ static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     const fm_net *net = t->net;
     const ptrdiff_t I = net->layers[0].inputs, O = net->layers[net->n_layers - 1].outputs;
     const ptrdiff_t ahead = 1 + FM_GATHER_AHEAD / I;
+    const int fetched = j->sparse && I > FM_SHORT_ROW; /* by sparse_gemm, while it computed the rows before */
     for (ptrdiff_t r = r0; r < r1; ++r) {
         const size_t from = t->order ? t->order[j->first + r] : (size_t)(j->first + r);
         const size_t soon = t->order && j->first + r + ahead < t->rows ? t->order[j->first + r + ahead] : from;
         for (int side = 0; side <= net->siamese; ++side) {
             const T *X = t->X[side];
-            for (ptrdiff_t i = 0; i < I; i += 64 / (ptrdiff_t)sizeof(T))
+            for (ptrdiff_t i = 0; !fetched && i < I; i += 64 / (ptrdiff_t)sizeof(T))
                 PREFETCH(X + soon * (size_t)I + i);
-            FN(copy)((T *)j->X[side] + r * I, X + from * (size_t)I, I);
+            const ptrdiff_t row = side * j->B + r;
+            if (j->sparse)
+                FN(mark_nonzeros)(j->s.bits + row * fm_words(I), j->s.x + row * I, X + from * (size_t)I, I);
+            else
+                FN(copy)(j->s.x + row * I, X + from * (size_t)I, I);
         }
         if (j->dz)
             continue;
@@ -149,11 +154,8 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
                 soon[i] = (const T *)t->X[side] + t->order[next + i < t->rows ? next + i : t->rows - 1] * (size_t)I;
             const ptrdiff_t row = side * j->B + r, at = row * l->ld;
             uint64_t *const bits = j->s.bits + row * words;
-            for (ptrdiff_t i = 0; j->sparse && i < end - r; ++i) {
-                FN(mark_nonzeros)(bits + i * words, j->X[side] + (r + i) * I, I);
-                for (ptrdiff_t k = 0; fetch && k < I; k += 64 / (ptrdiff_t)sizeof(T))
-                    PREFETCH_L2(soon[i] + k); /* L1 is busy with W */
-            }
+            for (ptrdiff_t i = 0; j->sparse && !gathered && i < end - r; ++i)
+                FN(mark_nonzeros)(bits + i * words, NULL, j->X[side] + (r + i) * I, I);
             FN(layer)(l, t->params, FN(h_of)(j, l) + at, FN(dz_of)(j, l) + at, j->X[side] + r * I, I, end - r, scratch,
                       j->sparse ? bits : NULL, fetch ? soon : NULL);
             FN(drop)(j, l, side, r, end);
@@ -305,14 +307,18 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
     }
 }
 
-/* The same of the first layer, without the products whose x is 0. */
+/* The same of the first layer, without the products whose x is 0. W and its moments are fetched before they are updated, if L2
+ * does not hold them. */
 static void FN(sparse_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t from, ptrdiff_t to, const T *x, ptrdiff_t ldx,
                                 ptrdiff_t rows, T *scratch)
 {
     uint64_t columns[FM_BLOCK_SUMS / 64][64]; /* of 64 inputs: in which rows they are not 0 */
+    const fm_training *t = j->t;
     const T *dz = FN(dz_of)(j, l);
-    const ptrdiff_t N = FN(vectors)(l->outputs), most = l->ld < FM_STRIP ? FM_STRIP / l->ld : 1, words = fm_words(l->inputs);
+    const ptrdiff_t N = FN(vectors)(l->outputs), words = fm_words(l->inputs);
+    const ptrdiff_t most = l->ld < FM_SPARSE_STRIP ? FM_SPARSE_STRIP / l->ld : 1;
     const int keep = j->keep || rows > FM_BLOCK_SUMS;
+    const int fetch = j->update && 3 * l->inputs * l->ld * (ptrdiff_t)sizeof(T) > FM_FAR;
     for (ptrdiff_t r = 0, some; r < rows; r += some) {
         some = rows - r < FM_BLOCK_SUMS ? rows - r : FM_BLOCK_SUMS;
         for (ptrdiff_t at = from, n; at < to; at += n) {
@@ -321,16 +327,18 @@ static void FN(sparse_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t f
             for (ptrdiff_t b = 0; (!first || at == from) && b < fm_words(some); ++b) {
                 for (ptrdiff_t i = 0; i < 64; ++i)
                     columns[b][i] = 64 * b + i < some ? j->s.bits[(r + 64 * b + i) * words + at / 64] : 0;
-                FN(transpose_bits)(columns[b]);
+                fm_transpose_bits(columns[b]);
             }
-            T *const dW = keep ? (T *)j->t->grads + l->W + at * l->ld : scratch;
+            T *const dW = keep ? (T *)t->grads + l->W + at * l->ld : scratch;
             for (ptrdiff_t i = 0; !keep && N < l->ld && i < n; ++i) /* padding, in grads 0 once for all */
                 memset(dW + i * l->ld + N, 0, (size_t)(l->ld - N) * sizeof(T));
-            for (ptrdiff_t b = r; b < r + some; b += 64) { /* few enough rows of dz for an L1 cache */
+            for (ptrdiff_t b = r, k = 0; b < r + some; b += 64, ++k) { /* few enough rows of dz for an L1 cache */
                 const int ends = j->ends && b + 64 >= rows;
-                const FN(epilogue) e = {.kind = ends ? FM_GRADIENT : FM_PARTIAL, .onto = j->done > 0 || b > 0};
-                FN(sparse_gemm)(n, N, dW, l->ld, x + b * ldx + at, 1, ldx, columns[(b - r) / 64] + first, 1, 1, dz + b * l->ld,
-                                l->ld, &e);
+                const void *const also = !fetch || k > 2 ? NULL : k ? t->slots[k - 1] : t->params;
+                const FN(epilogue) e = {.kind = ends ? FM_GRADIENT : FM_PARTIAL,
+                                        .onto = j->done > 0 || b > 0,
+                                        .also = also ? (const T *)also + l->W + at * l->ld : NULL};
+                FN(sparse_gemm)(n, N, dW, l->ld, x + b * ldx + at, 1, ldx, columns[k] + first, 1, 1, dz + b * l->ld, l->ld, &e);
             }
             if (r + some == rows)
                 FN(update_range)(j, l->W + at * l->ld, dW, n * l->ld, 1);
@@ -469,6 +477,8 @@ static int FN(train)(fm_training *t, double until)
             j.keep = last || !t->optimizer || j.B < j.batch || t->clip_norm > 0;
             if (j.update)
                 j.step = FN(begin_step)(t->optimizer, t->rates ? t->rates[step] : t->optimizer->learning_rate);
+            if (j.update && !j.keep && j.l1 == 0 && j.step.decay == 0 && t->optimizer->rule != FM_LION)
+                j.step.decay = j.l2, j.l2 = 0; /* the same g + l2 W, in one pass less */
             fm_parallel(t->threads, FN(tiles_part), &j);
         }
         if (t->optimizer && t->clip_norm > 0)
