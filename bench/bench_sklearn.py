@@ -13,8 +13,8 @@ from fastmlp import digits
 
 SHAPES = {  # rows, columns, classes, epochs: a default fit for the digits, some epochs of one for what takes longer
     "digits, 1797 x 64": (1797, 64, 10, 200),
-    "32561 x 107, 2 classes": (32561, 107, 2, 4),
-    "10000 x 784, 10 classes": (10000, 784, 10, 4),
+    "32561 x 107, 2 classes": (32561, 107, 2, 20),
+    "10000 x 784, 10 classes": (10000, 784, 10, 20),
 }
 
 
