@@ -35,7 +35,7 @@ enum {
     FM_BLOCK_SUMS = 256,  /* rows summed into dW at a time: a panel of dz is then 32 kB of float */
     FM_PACK_BYTES = 1 << 17, /* from 32 pages on, packing pays for fewer misses of the translation cache */
     FM_STRIP = 4096,      /* elements of dW computed before they are updated: 16 kB of float, half an L1 cache */
-    FM_SPARSE_STRIP = 8192, /* the same where zeros are skipped: of 64 inputs, whose bits are transposed at once, and 128 outputs */
+    FM_SPARSE_STRIP = 8192, /* the same where zeros are skipped: 64 inputs, whose bits are transposed at once, of 128 outputs */
     FM_STRIP_ROWS = 14,   /* a strip's least rows: a full tile of any ISA */
     FM_PACKED = FM_BLOCK_SUMS * FM_STRIP / FM_PANEL, /* a strip of x at most: layers less wide than a panel are not packed */
     FM_SPARSE_VECTORS = 8, /* vectors of one row's sums, where zeros are skipped: with 64 rows of B they fill an L1 cache */

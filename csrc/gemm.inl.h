@@ -209,11 +209,12 @@ static void fm_transpose_bits(uint64_t word[64])
 }
 #endif
 
-/* One row of C, nv vectors wide, from those k of A that are not 0: their bits are in so many words. Meanwhile some elements
- * are fetched, to L2 as L1 is busy with B, and a little with each row: all at once, they would be waited for. */
-static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, T *C, const T *A, ptrdiff_t ak, const uint64_t *bits,
-                                          ptrdiff_t words, const T *B, ptrdiff_t ldb, const FN(epilogue) *e, ptrdiff_t j,
-                                          const T *fetch, ptrdiff_t elements)
+/* One row of C, nv vectors wide, of the last one only half, from those k of A that are not 0: their bits are in so many words.
+ * Meanwhile some elements are fetched, to L2 as L1 is busy with B, and a little with each row: all at once, they would be
+ * waited for. */
+static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, const int half, T *C, const T *A, ptrdiff_t ak,
+                                          const uint64_t *bits, ptrdiff_t words, const T *B, ptrdiff_t ldb,
+                                          const FN(epilogue) *e, ptrdiff_t j, const T *fetch, ptrdiff_t elements)
 {
     V sum[FM_SPARSE_VECTORS];
     for (ptrdiff_t f = 0; f < elements; f += 64 / (ptrdiff_t)sizeof(T))
@@ -225,26 +226,31 @@ static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, T *C, const T *A, 
             const ptrdiff_t k = __builtin_ctzll(left);
             const V a = v_set1(A[k * ak]);
             const T *b = B + k * ldb;
-            UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+            UNROLL for (ptrdiff_t v = 0; v < nv - half; ++v)
                 sum[v] = v_fma(a, v_load(b + v * LANES), sum[v]);
+            if (half)
+                sum[nv - 1] = v_fma_half(a, b + (nv - 1) * LANES, sum[nv - 1]);
         }
+    if (half)
+        sum[nv - 1] = v_half(sum[nv - 1]);
     FN(store_sums)(1, nv, nv, C, 0, sum, NULL, e, j);
 }
 
 /* C (M, N) <- A B as gemm has it, without the products whose A(i, k) is 0: words of bits, bi apart, tell of each row of A.
  * Many rows of B are taken a few words of k at a time, which stay in an L1 cache for all rows of A. N of FM_SPARSE_OUTPUTS or
- * more are at least 4 vectors of any ISA, and are cut into panels of 4 to 8. */
+ * more are at least 4 vectors of any ISA, and are cut into panels of 4 to 8. C has room for whole vectors. */
 static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak,
                             const uint64_t *bits, ptrdiff_t bi, ptrdiff_t words, const T *B, ptrdiff_t ldb,
                             const FN(epilogue) *e)
 {
-#define SPARSE_PANEL(NV)                                                                                               \
-    case NV:                                                                                                           \
+    const int half = HALVES && N % LANES > 0 && N % LANES <= LANES / 2;
+#define SPARSE_PANEL(NV, HALF)                                                                                         \
+    case 2 * NV + HALF:                                                                                                \
         for (ptrdiff_t i = 0; i < M; ++i)                                                                              \
-            FN(sparse_tile)(NV, C + i * ldc + j, A + i * ai + k * ak, ak, bits + i * bi + w, n, B + k * ldb + j, ldb,  \
-                            &part, j, e->soon ? e->soon[i] + k : e->also ? e->also + i * ldc : C, fetched);            \
+            FN(sparse_tile)(NV, HALF, C + i * ldc + j, A + i * ai + k * ak, ak, bits + i * bi + w, n, B + k * ldb + j, \
+                            ldb, &part, j, e->soon ? e->soon[i] + k : e->also ? e->also + i * ldc : C, fetched);       \
         break;
-    for (ptrdiff_t j = 0, vectors = N / LANES, nv; vectors; j += nv * LANES, vectors -= nv) {
+    for (ptrdiff_t j = 0, vectors = (N + LANES - 1) / LANES, nv; vectors; j += nv * LANES, vectors -= nv) {
         const ptrdiff_t panels = (vectors + FM_SPARSE_VECTORS - 1) / FM_SPARSE_VECTORS;
         nv = (vectors + panels - 1) / panels;
         const ptrdiff_t most = M == 1 || words * nv <= 2 * FM_SPARSE_VECTORS ? words : FM_SPARSE_VECTORS / nv;
@@ -255,8 +261,11 @@ static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const
             part.onto |= w > 0;
             part.kind = w + n == words ? e->kind : FN(partial)(e->kind);
             const ptrdiff_t fetched = j ? 0 : e->soon ? 64 * n : e->also ? N : 0;
-            switch (nv) {
-                SPARSE_PANEL(4) SPARSE_PANEL(5) SPARSE_PANEL(6) SPARSE_PANEL(7) SPARSE_PANEL(8)
+            switch (2 * nv + (half && nv == vectors)) {
+                SPARSE_PANEL(4, 0) SPARSE_PANEL(5, 0) SPARSE_PANEL(6, 0) SPARSE_PANEL(7, 0) SPARSE_PANEL(8, 0)
+#if HALVES
+                SPARSE_PANEL(4, 1) SPARSE_PANEL(5, 1) SPARSE_PANEL(6, 1) SPARSE_PANEL(7, 1) SPARSE_PANEL(8, 1)
+#endif
             }
         }
     }

@@ -27,7 +27,7 @@ static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x
     const ptrdiff_t words = fm_words(l->inputs);
     e.soon = soon;
     if (bits)
-        FN(sparse_gemm)(rows, FN(vectors)(l->outputs), h, l->ld, x, ldx, 1, bits, words, words, params + l->W, l->ld, &e);
+        FN(sparse_gemm)(rows, l->outputs, h, l->ld, x, ldx, 1, bits, words, words, params + l->W, l->ld, &e);
     else if (FN(is_narrow)(l->outputs) && rows >= LANES)
         FN(narrow)(rows, l->outputs, l->inputs, h, l->ld, x, ldx, params + l->W, l->ld, &e, scratch);
     else
@@ -88,7 +88,7 @@ static void FN(row)(const fm_net *net, const void *params_, void *y, const void 
         const ptrdiff_t N = FN(vectors)(l->outputs), words = fm_words(l->inputs);
         if (zeros && l->outputs >= FM_SPARSE_OUTPUTS) { /* no sum ends as -0, so that none changes */
             FN(mark_nonzeros)(bits, NULL, x, l->inputs);
-            FN(sparse_gemm)(1, N, h, 0, x, 0, 1, bits, words, words, params + l->W, l->ld, &e);
+            FN(sparse_gemm)(1, l->outputs, h, 0, x, 0, 1, bits, words, words, params + l->W, l->ld, &e);
         } else {
             FN(row_product)(N, l->inputs, h, x, params + l->W, l->ld, &e);
         }

@@ -54,6 +54,17 @@
 #define m_eq(a, b) MOP(cmp)(a, b, _CMP_EQ_OQ)
 #define m_bits(m) ((uint64_t)(m))
 
+/* Half a vector costs half as much where the CPU's own are of 256 bits (Zen 4), and no more elsewhere. */
+#define HALVES 1
+#define HALF_32(a) _mm512_castps512_ps256(a)
+#define HALF_64(a) _mm512_castpd512_pd256(a)
+#define v_fma_half_32(a, p, sum) _mm512_castps256_ps512(_mm256_fmadd_ps(HALF_32(a), _mm256_loadu_ps(p), HALF_32(sum)))
+#define v_fma_half_64(a, p, sum) _mm512_castpd256_pd512(_mm256_fmadd_pd(HALF_64(a), _mm256_loadu_pd(p), HALF_64(sum)))
+#define v_half_32(a) _mm512_zextps256_ps512(HALF_32(a))
+#define v_half_64(a) _mm512_zextpd256_pd512(HALF_64(a))
+#define v_fma_half JOIN(v_fma_half_, BITS)
+#define v_half JOIN(v_half_, BITS)
+
 /* 32 registers: up to 28 accumulators, the vectors of B, and A broadcast from memory. */
 #define TILE_ROWS_1 14
 #define TILE_ROWS_2 14

@@ -338,7 +338,8 @@ static void FN(sparse_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t f
                 const FN(epilogue) e = {.kind = ends ? FM_GRADIENT : FM_PARTIAL,
                                         .onto = j->done > 0 || b > 0,
                                         .also = also ? (const T *)also + l->W + at * l->ld : NULL};
-                FN(sparse_gemm)(n, N, dW, l->ld, x + b * ldx + at, 1, ldx, columns[k] + first, 1, 1, dz + b * l->ld, l->ld, &e);
+                FN(sparse_gemm)(n, l->outputs, dW, l->ld, x + b * ldx + at, 1, ldx, columns[k] + first, 1, 1, dz + b * l->ld,
+                                l->ld, &e);
             }
             if (r + some == rows)
                 FN(update_range)(j, l->W + at * l->ld, dW, n * l->ld, 1);

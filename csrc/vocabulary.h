@@ -29,5 +29,10 @@
 #define MOP JOIN(MOP_, BITS)
 #define INT JOIN(INT_, BITS)
 #define REAL JOIN(REAL_, BITS)
+#ifndef HALVES
+#define HALVES 0
+#define v_fma_half(a, p, sum) v_fma(a, v_load(p), sum)
+#define v_half(a) (a)
+#endif
 #define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(T)))
 #endif
