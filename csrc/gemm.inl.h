@@ -19,7 +19,7 @@ typedef struct {
     const T *h;     /* what WHERE_ACTIVE looks at, rows ldh apart */
     ptrdiff_t ldh;
     const T *const *soon; /* (M + FM_SOON,) rows of K elements to fetch into the cache meanwhile, or NULL */
-    const T *also;        /* (M, N), ldc apart: the same, where zeros are skipped, unless NULL */
+    const T *also;        /* (M, N), ldc apart, to fetch where soon is NULL, by sparse_gemm alone; or NULL */
 } FN(epilogue);
 
 static ALWAYS_INLINE T FN(start)(int kind) { return kind < FM_PARTIAL ? 0 : SUM_START; }
@@ -44,7 +44,8 @@ static ALWAYS_INLINE V FN(finish)(const int kind, V sum, V bias, const T *C, con
     return sum;
 }
 
-/* The finished sums of mr rows by nv vectors, of which a row has room for so many. Without h they are no dz. */
+/* The finished sums of mr rows by nv vectors, of which a row has room for so many. h is NULL where the kind is none of
+ * dz: then there is no code for those, which would be half of what tiles that skip zeros take. */
 static ALWAYS_INLINE void FN(store_sums)(const ptrdiff_t mr, const ptrdiff_t nv, const ptrdiff_t room, T *C, ptrdiff_t ldc,
                                          const V *sum, const T *h, const FN(epilogue) *e, ptrdiff_t j0)
 {
@@ -60,7 +61,7 @@ static ALWAYS_INLINE void FN(store_sums)(const ptrdiff_t mr, const ptrdiff_t nv,
             }                                                                                                          \
         break;
     switch (e->kind) { /* once a tile, not once a sum */
-        case FM_SUM: /* is stored as it is, too */
+        case FM_SUM: /* as FM_PARTIAL */
         FINISH(FM_PARTIAL) FINISH(FM_AFFINE) FINISH(FM_GRADIENT) FINISH(FM_LAYER) FINISH(FM_LAYER_RELU)
     default:
         if (h)
@@ -209,9 +210,9 @@ static void fm_transpose_bits(uint64_t word[64])
 }
 #endif
 
-/* One row of C, nv vectors wide, of the last one only half, from those k of A that are not 0: their bits are in so many words.
- * Meanwhile some elements are fetched, to L2 as L1 is busy with B, and a little with each row: all at once, they would be
- * waited for. */
+/* One row of C, nv vectors wide, or half a vector less if `half`, from those k of A that are not 0: their bits are in so many
+ * words. Meanwhile some elements are fetched, to L2 as L1 is busy with B, and a little with each row: all at once, they would
+ * be waited for. */
 static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, const int half, T *C, const T *A, ptrdiff_t ak,
                                           const uint64_t *bits, ptrdiff_t words, const T *B, ptrdiff_t ldb,
                                           const FN(epilogue) *e, ptrdiff_t j, const T *fetch, ptrdiff_t elements)
@@ -243,6 +244,7 @@ static void FN(sparse_gemm)(ptrdiff_t M, ptrdiff_t N, T *C, ptrdiff_t ldc, const
                             const uint64_t *bits, ptrdiff_t bi, ptrdiff_t words, const T *B, ptrdiff_t ldb,
                             const FN(epilogue) *e)
 {
+    _Static_assert(FM_SPARSE_OUTPUTS > 3 * LANES, "a panel has at least 4 vectors");
     const int half = HALVES && N % LANES > 0 && N % LANES <= LANES / 2;
 #define SPARSE_PANEL(NV, HALF)                                                                                         \
     case 2 * NV + HALF:                                                                                                \
@@ -327,7 +329,8 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
  * C and h may be read by the epilogue. Packed too is a panel that many rows read, and one whose rows all begin in a few sets of
  * the cache. scratch: fm_matmul_scratch(K) elements. */
 static NEVER_INLINE void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, int padded, const T *A,
-                        ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t B_k, ptrdiff_t B_j, FN(epilogue) e, T *scratch)
+                                     ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t B_k, ptrdiff_t B_j,
+                                     FN(epilogue) e, T *scratch)
 {
     T *const beside = scratch, *const bias = beside + FM_PANEL * FM_PANEL, *const packed = bias + FM_PANEL;
     const FN(epilogue) all = e;

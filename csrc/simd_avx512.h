@@ -60,8 +60,8 @@
 #define HALF_64(a) _mm512_castpd512_pd256(a)
 #define v_fma_half_32(a, p, sum) _mm512_castps256_ps512(_mm256_fmadd_ps(HALF_32(a), _mm256_loadu_ps(p), HALF_32(sum)))
 #define v_fma_half_64(a, p, sum) _mm512_castpd256_pd512(_mm256_fmadd_pd(HALF_64(a), _mm256_loadu_pd(p), HALF_64(sum)))
-#define v_half_32(a) _mm512_zextps256_ps512(HALF_32(a))
-#define v_half_64(a) _mm512_zextpd256_pd512(HALF_64(a))
+#define v_half_32(a) _mm512_maskz_mov_ps(0xFF, a)
+#define v_half_64(a) _mm512_maskz_mov_pd(0xF, a)
 #define v_fma_half JOIN(v_fma_half_, BITS)
 #define v_half JOIN(v_half_, BITS)
 

@@ -5,7 +5,7 @@
  * n lanes, 1 <= n <= LANES, and takes the others from a vector. v_clear(m, a) is 0 where m, else a; v_flush(a) is 0 where a
  * is subnormal; v_at_most(a, bound) is the bound, which is above 0, for a NaN too; m_bits(m) is an integer with a bit a lane.
  * v_fma_half(a, p, sum) is a * load(p) + sum in the first half of the lanes, whatever is in the others; v_half(a) has 0 there.
- * They are for ISAs with HALVES, which the others are without.
+ * Only ISAs that define HALVES have these two.
  * FN(fm_transpose)(P, ldp, W, ldw, n) is the one verb on memory: P[k, j] <- W[j, k] for k < 4, j < LANES, where row n - 1 of
  * W stands for the rows from n on. No verb may round other than IEEE 754 does, so there are no reciprocal estimates, and no
  * other min or max, whose answers for NaN and for signed zeros differ between CPUs. */

@@ -79,7 +79,7 @@ static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     const fm_net *net = t->net;
     const ptrdiff_t I = net->layers[0].inputs, O = net->layers[net->n_layers - 1].outputs;
     const ptrdiff_t ahead = 1 + FM_GATHER_AHEAD / I;
-    const int fetched = j->sparse && I > FM_SHORT_ROW; /* by sparse_gemm, while it computed the rows before */
+    const int fetched = j->sparse && t->order && I > FM_SHORT_ROW; /* by sparse_gemm, while it computed the rows before */
     for (ptrdiff_t r = r0; r < r1; ++r) {
         const size_t from = t->order ? t->order[j->first + r] : (size_t)(j->first + r);
         const size_t soon = t->order && j->first + r + ahead < t->rows ? t->order[j->first + r + ahead] : from;
@@ -307,8 +307,8 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
     }
 }
 
-/* The same of the first layer, without the products whose x is 0. W and its moments are fetched before they are updated, if L2
- * does not hold them. */
+/* The same of the first layer, without the products whose x is 0. Where L2 may not hold W and its moments, they are fetched before
+ * they are updated: W while the first 64 of the last rows are summed, m and v while the next are. */
 static void FN(sparse_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t from, ptrdiff_t to, const T *x, ptrdiff_t ldx,
                                 ptrdiff_t rows, T *scratch)
 {
@@ -318,7 +318,7 @@ static void FN(sparse_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t f
     const ptrdiff_t N = FN(vectors)(l->outputs), words = fm_words(l->inputs);
     const ptrdiff_t most = l->ld < FM_SPARSE_STRIP ? FM_SPARSE_STRIP / l->ld : 1;
     const int keep = j->keep || rows > FM_BLOCK_SUMS;
-    const int fetch = j->update && 3 * l->inputs * l->ld * (ptrdiff_t)sizeof(T) > FM_FAR;
+    const int far = j->update && t->clip_norm == 0 && 3 * l->inputs * l->ld * (ptrdiff_t)sizeof(T) > FM_FAR;
     for (ptrdiff_t r = 0, some; r < rows; r += some) {
         some = rows - r < FM_BLOCK_SUMS ? rows - r : FM_BLOCK_SUMS;
         for (ptrdiff_t at = from, n; at < to; at += n) {
@@ -334,7 +334,7 @@ static void FN(sparse_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t f
                 memset(dW + i * l->ld + N, 0, (size_t)(l->ld - N) * sizeof(T));
             for (ptrdiff_t b = r, k = 0; b < r + some; b += 64, ++k) { /* few enough rows of dz for an L1 cache */
                 const int ends = j->ends && b + 64 >= rows;
-                const void *const also = !fetch || k > 2 ? NULL : k ? t->slots[k - 1] : t->params;
+                const void *const also = !far || r + some < rows || k > 2 ? NULL : k ? t->slots[k - 1] : t->params;
                 const FN(epilogue) e = {.kind = ends ? FM_GRADIENT : FM_PARTIAL,
                                         .onto = j->done > 0 || b > 0,
                                         .also = also ? (const T *)also + l->W + at * l->ld : NULL};
@@ -479,7 +479,7 @@ static int FN(train)(fm_training *t, double until)
             if (j.update)
                 j.step = FN(begin_step)(t->optimizer, t->rates ? t->rates[step] : t->optimizer->learning_rate);
             if (j.update && !j.keep && j.l1 == 0 && j.step.decay == 0 && t->optimizer->rule != FM_LION)
-                j.step.decay = j.l2, j.l2 = 0; /* the same g + l2 W, in one pass less */
+                j.step.decay = j.l2, j.l2 = 0; /* the same g + l2 W in a pass less, if nobody wants that g (keep) */
             fm_parallel(t->threads, FN(tiles_part), &j);
         }
         if (t->optimizer && t->clip_norm > 0)
