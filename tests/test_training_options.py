@@ -89,6 +89,20 @@ def test_penalties_are_in_the_loss_and_the_gradient(rng, dtype, kind, weighted):
     assert close(after, [w - 0.1 * g for w, g in zip(before, grads, strict=True)], dtype)
 
 
+@pytest.mark.parametrize("sizes", [(400, 90, 3), (43, 100, 2), (130, 65, 70)])
+def test_the_penalty_of_many_weights_is_the_sum_over_all_of_them(rng, dtype, sizes):
+    net = MLP(sizes, loss="squared_error", dtype=dtype, seed=3)
+    oracle.randomise(net, rng)
+    X, y = rng.normal(size=(4, sizes[0])).astype(dtype), rng.normal(size=(4, sizes[-1])).astype(dtype)
+    W = [w.astype(np.float64) for w in net.weights]
+    loss, penalty = net.loss_and_grad(X, y)[0], sum(3 * np.abs(w).sum() + 2.5 * (w**2).sum() for w in W)
+    told, _ = one_step(net, X, y, SGD(1e-3), regularization=Regularization(l1=3.0, l2=5.0))
+    # 4096 elements at a time in 16 sums: some 300 additions of positive numbers, the rest in float64
+    assert told - loss == pytest.approx(
+        penalty, rel=float(300 * np.finfo(dtype).eps), abs=float(np.finfo(dtype).eps * told)
+    )
+
+
 def test_what_stands_in_the_padding_is_no_part_of_a_penalty_or_a_norm(rng):
     for settings in ({"regularization": Regularization(l1=0.1, l2=0.1)}, {"optimizer": SGD(0.1, clip_norm=0.1)}):
         results = []
