@@ -72,14 +72,14 @@ static ALWAYS_INLINE void FN(copy)(T *to, const T *from, ptrdiff_t n) /* rows ar
         STORE_ROW(to, i, n, LOAD_ROW(from, i, n, v_set1(0)));
 }
 
-/* Rows r0..r1 of the batch, copied side by side. A random row is a cache miss: ask for those of some steps ahead. */
-static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
+/* Rows r0..r1 of the batch, copied side by side. A random row is a cache miss: ask for those of some steps ahead,
+ * unless they were fetched while the rows before were computed. */
+static void FN(gather)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, int fetched)
 {
     const fm_training *t = j->t;
     const fm_net *net = t->net;
     const ptrdiff_t I = net->layers[0].inputs, O = net->layers[net->n_layers - 1].outputs;
     const ptrdiff_t ahead = 1 + FM_GATHER_AHEAD / I;
-    const int fetched = j->sparse && t->order && I > FM_SHORT_ROW; /* by sparse_gemm, while it computed the rows before */
     for (ptrdiff_t r = r0; r < r1; ++r) {
         const size_t from = t->order ? t->order[j->first + r] : (size_t)(j->first + r);
         const size_t soon = t->order && j->first + r + ahead < t->rows ? t->order[j->first + r + ahead] : from;
@@ -147,7 +147,7 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
         const ptrdiff_t r = r0 + (r1 - r0) * b / blocks, end = r0 + (r1 - r0) * (b + 1) / blocks;
         const ptrdiff_t next = j->first + (end < r1 ? end : j->B + r0);
         if (gathered)
-            FN(gather)(j, r, end);
+            FN(gather)(j, r, end, j->sparse && fetch); /* gemm does not fetch for every shape */
         for (int side = 0; side <= t->net->siamese; ++side) {
             const T *soon[FM_GATHER_MOST + FM_SOON];
             for (ptrdiff_t i = 0; fetch && i < end - r + FM_SOON; ++i)
