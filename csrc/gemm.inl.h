@@ -225,7 +225,7 @@ static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, const int half, T 
     for (ptrdiff_t w = 0; w < words; ++w, A += 64 * ak, B += 64 * ldb)
         for (uint64_t left = bits[w]; left; left &= left - 1) {
             const ptrdiff_t k = __builtin_ctzll(left);
-            const V a = v_set1(A[k * ak]);
+            const V a = v_spread(A + k * ak);
             const T *b = B + k * ldb;
             UNROLL for (ptrdiff_t v = 0; v < nv - half; ++v)
                 sum[v] = v_fma(a, v_load(b + v * LANES), sum[v]);

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define VECTOR_BYTES 64
 #define OP_32(name) _mm512_##name##_ps
@@ -29,6 +30,7 @@
 #define v_load_n(p, n, rest) OP(mask_loadu)(rest, FIRST(n), p)
 #define v_store_n(p, a, n) OP(mask_storeu)(p, FIRST(n), a)
 #define v_set1(x) OP(set1)((T)(x))
+#define v_spread(p) JOIN(fm_spread_, BITS)(p)
 #define v_add(a, b) OP(add)(a, b)
 #define v_sub(a, b) OP(sub)(a, b)
 #define v_mul(a, b) OP(mul)(a, b)
@@ -80,6 +82,18 @@
 #endif
 
 ISA_BEGIN
+/* By way of an integer register: Zen 4 loads one vector a cycle, and an integer besides. The compiler would make a vector's load
+ * of it again, if it knew. */
+#define FM_SPREAD(SUFFIX, T, U, VECTOR, SET1, CAST)                                                                    \
+    static inline VECTOR fm_spread_##SUFFIX(const T *p)                                                                \
+    {                                                                                                                  \
+        U bits;                                                                                                        \
+        memcpy(&bits, p, sizeof bits);                                                                                 \
+        __asm__("" : "+r"(bits));                                                                                      \
+        return CAST(SET1(bits));                                                                                       \
+    }
+FM_SPREAD(32, float, int, __m512, _mm512_set1_epi32, _mm512_castsi512_ps)
+FM_SPREAD(64, double, long long, __m512d, _mm512_set1_epi64, _mm512_castsi512_pd)
 #define ROW(j) (W + ((j) < n ? (j) : n - 1) * ldw)
 static inline void fm_transpose_32(float *P, ptrdiff_t ldp, const float *W, ptrdiff_t ldw, ptrdiff_t n)
 {

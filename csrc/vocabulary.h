@@ -29,6 +29,9 @@
 #define MOP JOIN(MOP_, BITS)
 #define INT JOIN(INT_, BITS)
 #define REAL JOIN(REAL_, BITS)
+#ifndef v_spread
+#define v_spread(p) v_set1(*(p))
+#endif
 #ifndef HALVES /* then what is said of halves only has to compile */
 #define HALVES 0
 #define v_fma_half(a, p, sum) v_fma(a, v_load(p), sum)
