@@ -75,7 +75,8 @@ typedef struct {
     const double *rates;             /* the learning rate of each step of all rows, or NULL: the optimizer's */
     double *losses;                  /* the loss of each step of all rows is put there, unless NULL */
     double l1, l2, max_norm;         /* penalties l1 |W| + l2 / 2 W^2, and the most that a unit's weights may have; 0: none */
-    int penalty_per_batch;           /* l1 and l2 are divided by the batch's sum of weights, as scikit-learn has it */
+    int as_scikit_learn; /* l1 and l2 are divided by the batch's sum of weights; an infinite loss, whose gradient may be
+                          * finite, ends nothing */
     double clip_norm;                /* the most that the norm of the gradient may be; 0: any */
     double average_decay;            /* average <- decay average + (1 - decay) params after each step */
     uint64_t seed;                   /* of dropout */

@@ -232,6 +232,16 @@ static ALWAYS_INLINE V FN(binary_term)(V z, V y, V *dz)
     return v_add(lost, FN(v_log1p_unit)(FN(v_exp)(v_sub(zero, v_abs(z)))));
 }
 
+/* Binary cross-entropy as scikit-learn tells it: of p = sigmoid(z), rounded, in [eps, 1 - eps], and of 1 - p as that is then. */
+static ALWAYS_INLINE V FN(clipped_binary_term)(V z, V y)
+{
+    const V zero = v_set1(0), one = v_set1(1), least = v_set1(REAL_EPS), most = v_set1(1 - REAL_EPS);
+    V p = v_div(one, v_add(one, FN(v_exp)(v_sub(zero, z))));
+    p = v_select(m_lt(p, least), least, p);
+    p = v_select(m_lt(most, p), most, p);
+    return v_fnma(y, FN(v_log)(p), v_mul(v_sub(y, one), FN(v_log)(v_sub(one, p))));
+}
+
 /* One output's loss but for the squared error's, and its derivative. */
 static ALWAYS_INLINE V FN(term)(const int kind, V p, V z, V y, V *dz)
 {
@@ -284,7 +294,7 @@ static ALWAYS_INLINE void FN(sum_loss)(const int kind, T parameter, const int cl
             } else {
                 V term = FN(term)(kind, p, zj, yj, &d);
                 if (clips)
-                    term = FN(clipped)(term);
+                    term = FN(clipped_binary_term)(zj, v_fma(yj, v_sub(v_set1(1), p), v_mul(v_set1(0.5), p)));
                 partial[v] = v_add(partial[v], difference ? term : v_clear(m_lt(yj, zero), term));
             }
             STORE_ROW(dz, j, K, d);

@@ -3,7 +3,7 @@
  * A step takes its batch in chunks. A chunk has two parts, each parallel: rows (gather, forward, loss, dz down to the first
  * layer), then tiles of dW, after the last chunk each with its update. An output element is one worker's and its sum is never
  * split, so the number of workers changes no bit. The last step of a call leaves its gradient in grads. A loss that is not
- * finite stops before anything has changed.
+ * finite stops before anything has changed; as scikit-learn has it, only one that is NaN.
  *
  * Dropout zeroes outputs h with chance p and multiplies the others by 1 / (1 - p)               (Srivastava et al. 2014)
  * The mask of an output is drawn from the step, the row's place in the batch, the layer and the unit alone.
@@ -389,7 +389,7 @@ static FN(job) FN(begin)(fm_training *t, const T *dz)
             j.share += (double)((const T *)t->weights)[t->order ? t->order[r] : (size_t)r];
         j.share = j.share != 0 ? j.share : 1; /* weights of 0: no loss and no gradient */
     }
-    const double per = t->penalty_per_batch ? j.share : 1;
+    const double per = t->as_scikit_learn ? j.share : 1;
     j.l1 = (T)(t->l1 / per), j.l2 = (T)(t->l2 / per);
     return j;
 }
@@ -455,6 +455,12 @@ static int FN(is_sparse)(const fm_training *t)
     return 100 * n <= FM_NONZERO_PERCENT * rows * l->inputs;
 }
 
+/* Whether a loss, or a penalty, ends the training. */
+static int FN(stops)(const fm_training *t, double loss)
+{
+    return t->as_scikit_learn ? loss != loss : loss - loss != 0;
+}
+
 /* Steps until all rows are done or the clock passes `until`. */
 static int FN(train)(fm_training *t, double until)
 {
@@ -470,7 +476,7 @@ static int FN(train)(fm_training *t, double until)
         while (FN(next_chunk)(&j)) {
             for (ptrdiff_t r = 0; r < j.B; ++r)
                 loss += (double)j.s.loss[r];
-            if (t->optimizer && (loss - loss != 0 || penalty - penalty != 0)) {
+            if (t->optimizer && (FN(stops)(t, loss) || FN(stops)(t, penalty))) {
                 FN(forget)(t);
                 return FM_NOT_FINITE;
             }

@@ -16,7 +16,10 @@
 #define REAL_MAX JOIN(REAL_MAX_, BITS)
 #define REAL_MAX_32 FLT_MAX
 #define REAL_MAX_64 DBL_MAX
-#define LOG_EPS JOIN(LOG_EPS_, BITS) /* eps the distance from 1 to the next number */
+#define REAL_EPS JOIN(REAL_EPS_, BITS) /* the distance from 1 to the next number */
+#define REAL_EPS_32 FLT_EPSILON
+#define REAL_EPS_64 DBL_EPSILON
+#define LOG_EPS JOIN(LOG_EPS_, BITS)
 #define LOG_EPS_32 -0x1.fe2804p+3
 #define LOG_EPS_64 -0x1.205966f2b4f12p+5
 #define LOG_1_LESS_EPS JOIN(LOG_1_LESS_EPS_, BITS)

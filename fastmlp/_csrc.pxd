@@ -58,7 +58,7 @@ cdef extern from "fastmlp.h" nogil:
         const double *rates
         double *losses
         double l1, l2, max_norm
-        int penalty_per_batch
+        int as_scikit_learn
         double clip_norm
         double average_decay
         uint64_t seed

@@ -370,7 +370,7 @@ cdef class Network:
         t.next, t.loss = 0, 0.0
         t.optimizer = NULL
         t.weights, t.rates, t.losses, t.average = NULL, NULL, NULL, NULL
-        t.l1, t.l2, t.max_norm, t.penalty_per_batch = 0.0, 0.0, 0.0, 0
+        t.l1, t.l2, t.max_norm, t.as_scikit_learn = 0.0, 0.0, 0.0, 0
         t.clip_norm, t.average_decay, t.seed = 0.0, 0.0, self.dropout_seed
         t.threads = self._workers(t.batch, threads)
         if self.space_key != (t.batch, t.threads):
@@ -414,7 +414,7 @@ cdef class Network:
             t.losses = <double *>cnp.PyArray_DATA(losses)
         if regularization is not None:
             t.l1, t.l2, t.max_norm = regularization.l1, regularization.l2, regularization.max_norm or 0.0
-            t.penalty_per_batch = regularization.per_batch
+            t.as_scikit_learn = regularization.as_scikit_learn
         t.next, t.loss = start, loss
         if stop is not None:
             t.rows = stop

@@ -3,6 +3,7 @@
 Holds names only; the functions themselves are in C, and in reference.py as NumPy. Arrays are checked in _arrays.py.
 """
 
+from collections.abc import Iterable
 from operator import index
 
 ACTIVATIONS = (
@@ -35,15 +36,21 @@ NO_DERIVATIVE = ("impulse", "heaviside")
 HE_INITIALISED = ("relu", "leaky_relu", "elu", "gelu", "silu")
 
 
+def nearest(value: object, names: Iterable[str]) -> str:
+    """A question for a message, where one of names is near to value or begins with it."""
+    if not isinstance(value, str) or not value:
+        return ""
+    import difflib  # only for the message: it costs a millisecond to import
+
+    near = difflib.get_close_matches(value, names, n=1) or [name for name in names if name.startswith(value)]
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 def check_name(value: object, names: tuple[str, ...], argument: str) -> str:
     """value if it is one of names, else a ValueError that lists them and suggests the nearest."""
     if isinstance(value, str) and value in names:
         return value
-    import difflib  # only for the message: it costs a millisecond to import
-
-    near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ValueError(f"{argument} is {value!r}{hint}; it must be one of {', '.join(names)}")
+    raise ValueError(f"{argument} is {value!r}{nearest(value, names)}; it must be one of {', '.join(names)}")
 
 
 def check_number(name: str, value: object, low: float, high: float, what: str) -> None:

@@ -7,6 +7,7 @@ an epoch, the gradient that L-BFGS asks for, and prediction.
 import warnings
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
+from numbers import Integral
 from operator import is_
 from time import perf_counter
 from typing import Any, ClassVar
@@ -21,16 +22,20 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastmlp import _core, kernels, losses
+from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, check_name, nearest
 from fastmlp._sklearn_epochs import Judge, Passes, Tasks, pieces, rows_of
 from fastmlp.callbacks import EarlyStopping, check_callbacks
 from fastmlp.history import History
 from fastmlp.initialization import draw_weights
 from fastmlp.mlp import MLP
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop
+
+HIDDEN_ACTIVATIONS = ("logistic", *(name for name in ACTIVATIONS if name not in NO_DERIVATIVE))
 
 # ---- what scikit-learn does otherwise than fastmlp ----
 
@@ -91,6 +96,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         names = [given] * layers if isinstance(given, str) else list(given)
         if len(names) != layers:
             raise ValueError(f"activation is {given!r}; it must be one name, or one per hidden layer ({layers} here)")
+        for name in names:
+            check_name(name, HIDDEN_ACTIVATIONS, "activation")
         return ["sigmoid" if name == "logistic" else name for name in names]
 
     def _objective(self) -> losses.Loss:
@@ -102,8 +109,11 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _take(self, net: MLP, coefs: list[NDArray[Any]], intercepts: list[NDArray[Any]]) -> None:
         """Copy weights and biases into a network."""
-        for W, b, coef, intercept in zip(net.weights, net.biases, coefs, intercepts, strict=True):
+        for i, (W, b, coef, intercept) in enumerate(zip(net.weights, net.biases, coefs, intercepts, strict=True)):
             assert b is not None
+            for name, a, wanted in (("coefs_", coef, W.T.shape), ("intercepts_", intercept, b.shape)):
+                if a.shape != wanted:
+                    raise ValueError(f"{name}[{i}] has shape {a.shape}; beside the others it must be {wanted}")
             W.T[:], b[:] = coef, intercept
 
     def _is_live(self) -> bool:
@@ -139,7 +149,13 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         self._take(net, self.coefs_, self.intercepts_)
         if state and all(a.shape == net.params.shape and a.dtype == net.dtype for a in state["slots"]):
             net.set_optimizer_state(state)
-        self.coefs_, self.intercepts_ = [W.T for W in net.weights], list(net.biases)
+        for best, name, views in (
+            ("_best_coefs", "coefs_", [W.T for W in net.weights]),
+            ("_best_intercepts", "intercepts_", list(net.biases)),
+        ):
+            if self.__dict__.get(best) is getattr(self, name):  # as early stopping leaves them
+                setattr(self, best, views)
+            setattr(self, name, views)
         self._live = (net, (*self.coefs_, *self.intercepts_), self.activation, settings)
         self.__dict__.pop("_spare", None)
         return net
@@ -224,6 +240,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     ) -> Any:
         hidden = self.hidden_layer_sizes
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
+        if not all(isinstance(units, Integral) for units in hidden):
+            raise ValueError(f"hidden_layer_sizes is {self.hidden_layer_sizes!r}; it must be whole numbers of units")
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -233,6 +251,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             sample_weight = _check_sample_weight(sample_weight, X)
         y = y.reshape(len(y), -1)
         sample_weight = self._weighted(y, sample_weight, incremental)
+        if not first:
+            self._check_goes_on([X.shape[1], *hidden, y.shape[1]])
         self.n_outputs_ = y.shape[1]
         self._random_state = check_random_state(self.random_state)
         if first:
@@ -249,6 +269,35 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
                 " preprocessed."
             )
         return self
+
+    def _check_goes_on(self, wanted: list[int]) -> None:
+        """ValueError unless the network that is there has the layers that are wanted, and outputs for the loss."""
+        units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        if units != wanted:
+            raise ValueError(
+                f"X, hidden_layer_sizes and y are of a network of {wanted} units, but the one to go on with has {units}"
+            )
+        outputs = self._out_activation()
+        if outputs != self.out_activation_:
+            raise ValueError(
+                f"loss is {self.loss!r}, for outputs that are {outputs}, but the network to go on with was trained for "
+                f"outputs that are {self.out_activation_}; fit it anew, with warm_start=False"
+            )
+
+    def _out_activation(self) -> str:
+        raise NotImplementedError
+
+    def _validate_params(self) -> None:
+        """As in scikit-learn, but the message suggests the nearest of the names."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            for name, value in self.get_params(deep=False).items():
+                allowed = [c for c in self._parameter_constraints[name] if isinstance(c, StrOptions)]
+                hint = nearest(value, sorted(allowed[0].options)) if allowed else ""
+                if hint and value not in allowed[0].options and f"{name!r} parameter" in str(error):
+                    raise InvalidParameterError(f"{error}{hint}") from None
+            raise
 
     def _check_solver(self) -> bool:
         """Whether there is a partial_fit."""
@@ -270,7 +319,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _fit_lbfgs(self, X: Any, y: NDArray[Any], sample_weight: Any, validation_data: Any) -> None:
         asked = {name: getattr(self, name) for name in ("dropout", "max_norm", "clip_norm", "ema", "callbacks")}
-        asked["validation_data"] = validation_data
+        asked["validation_data"] = validation_data is not None
         asked["early_stopping"] = isinstance(self.early_stopping, EarlyStopping)
         asked["learning_rate"] = not isinstance(self.learning_rate, str)
         for name, value in asked.items():
@@ -295,15 +344,19 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             gradient += share * net.grads
         views = net._views(gradient)
         for W, (dW, _b) in zip(net.weights, views, strict=True):
-            loss += (0.5 * self.alpha * np.vdot(W, W) + self.l1 * np.abs(W).sum()) / total
+            loss += (0.5 * self.alpha * float(np.vdot(W, W)) + self.l1 * float(np.abs(W).sum())) / float(total)
             dW += (self.alpha * W + self.l1 * np.sign(W)) / total
-        return loss, [dW.T for dW, _ in views], [db for _, db in views]
+        return np.float64(loss), [dW.T for dW, _ in views], [db for _, db in views]
 
     # ---- training by minibatches ----
 
     def _rule(self) -> tuple[Any, Any]:
         """What keeps the learning rate from epoch to epoch, as scikit-learn has it, and the engine's optimizer."""
         scheduled = not isinstance(self.learning_rate, str)
+        if isinstance(self.learning_rate, type):
+            raise ValueError(
+                f"learning_rate is {self.learning_rate!r}; it must be an object of that class, not the class"
+            )
         rate = self.learning_rate_init
         first = self.learning_rate if scheduled else rate
         more = {"clip_norm": self.clip_norm, "ema": self.ema}
@@ -356,7 +409,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
                 for epoch in range(1 if incremental else self.max_iter):
                     tasks.begin_epoch()
                     start = perf_counter()
-                    self.loss_ = passes.run(len(self.loss_curve_) if incremental else epoch)
+                    self.loss_ = np.float64(passes.run(len(self.loss_curve_) if incremental else epoch))
                     self.history_.seconds.append(perf_counter() - start)
                     self.n_iter_ += 1
                     self.t_ += passes.rows
@@ -416,6 +469,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             unknown = np.setdiff1d(unique_labels(y), self.classes_)
             if len(unknown):
                 raise ValueError(f"validation_data has the classes {unknown}, which y has not")
+            if y.ndim == 1 and self._label_binarizer.y_type_.startswith("multilabel"):
+                raise ValueError("validation_data has one class a row, and y several labels: it must have a matrix too")
             y = self._label_binarizer.transform(y).astype(bool)
         y = y.reshape(len(y), -1)
         if y.shape[1] != self.n_outputs_:

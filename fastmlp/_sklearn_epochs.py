@@ -27,9 +27,9 @@ PIECE = 2**22  # numbers of a sparse X that are made dense at a time
 
 @dataclass(frozen=True)
 class SklearnPenalty(Regularization):
-    """Divided by the weight of the rows of each step, as scikit-learn has alpha."""
+    """Divided by the weight of the rows of each step, as scikit-learn has alpha; it goes on where a loss overflows."""
 
-    per_batch: ClassVar[bool] = True
+    as_scikit_learn: ClassVar[bool] = True
 
 
 def pieces(X: Any, rows: int = 1) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -38,7 +38,8 @@ class Regularization(Settings):
     l2: float = 0.0
     max_norm: float | None = None
 
-    per_batch: ClassVar[bool] = False  # whether l1 and l2 are divided by the minibatch's sum of weights
+    # l1 and l2 are divided by the minibatch's sum of weights, and an infinite loss ends nothing
+    as_scikit_learn: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_number("l1", self.l1, *_AT_LEAST_0)

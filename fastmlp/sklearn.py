@@ -23,8 +23,9 @@ except ImportError as error:
     raise ImportError("fastmlp.sklearn needs scikit-learn 1.9 or newer: pip install 'fastmlp[sklearn]'") from error
 
 from fastmlp import losses
-from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE
+from fastmlp._names import check_number
 from fastmlp._sklearn import (
+    HIDDEN_ACTIVATIONS,
     Estimator,
     SklearnBinaryCrossEntropy,
     SklearnSoftmaxCrossEntropy,
@@ -38,7 +39,7 @@ __all__ = ["MLPClassifier", "MLPRegressor"]
 
 _CONSTRAINTS: dict[str, list[Any]] = {
     **Estimator._parameter_constraints,
-    "activation": [StrOptions({"logistic", *ACTIVATIONS} - set(NO_DERIVATIVE)), list, tuple],
+    "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), list, tuple],
     "solver": [StrOptions({"lbfgs", "sgd", "adam", "adamw", "rmsprop", "lion"}), Optimizer],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), HasMethods("rates")],
     "early_stopping": ["boolean", EarlyStopping],
@@ -214,6 +215,10 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
 
     def _objective(self) -> losses.Loss:
         loss = self.loss
+        if self.label_smoothing and loss != "log_loss":
+            raise ValueError(
+                f"label_smoothing is {self.label_smoothing}, but loss is {loss!r}; it is for 'log_loss' alone"
+            )
         focal = loss == "focal" or isinstance(loss, losses.Focal | losses.BinaryFocal)
         kinds = (losses.Focal, losses.BinaryFocal) if focal else (SklearnSoftmaxCrossEntropy, SklearnBinaryCrossEntropy)
         setting = [loss.parameter] if isinstance(loss, losses.Loss) else [] if focal else [self.label_smoothing]
@@ -227,11 +232,15 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
         if incremental and self.class_weight == "balanced":
             raise ValueError("class_weight is 'balanced', which partial_fit cannot know; give a dict")
         codes = y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0].astype(int)
-        labels = self.classes_[codes]
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=labels, sample_weight=sample_weight)[
-            codes
-        ]
-        return weights if sample_weight is None else weights * sample_weight
+        labels, given = self.classes_[codes], self.class_weight
+        for key, weight in given.items() if isinstance(given, dict) else ():
+            check_number(f"class_weight of {key!r}", weight, 0, float("inf"), "a finite number of at least 0")
+        with np.errstate(divide="ignore"):
+            weights = compute_class_weight(given, classes=self.classes_, y=labels, sample_weight=sample_weight)
+        weights[~np.isfinite(weights)] = 0  # "balanced", and a class of which no row counts
+        if not weights[codes].any():
+            raise ValueError(f"class_weight is {given!r}; it leaves no row with a weight above 0")
+        return weights[codes] if sample_weight is None else weights[codes] * sample_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Any:

@@ -284,7 +284,73 @@ def test_bad_rows_are_refused_as_scikit_learn_refuses_them(some_digits, ours, th
         assert messages[0] == messages[1] != "None"
 
 
+# ---- networks to go on with ----
+
+
+@both
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_rows_and_targets_of_another_network_are_refused(some_digits, ours, theirs, solver):
+    X, y = some_digits
+    wide = np.stack([y > 4, y % 2 == 0, y == 3], axis=1).astype(int)
+    settings = {"hidden_layer_sizes": (4,), "solver": solver, "max_iter": 2, "warm_start": True, "random_state": 0}
+    numbers = ours is MLPRegressor
+    for first, then in ((wide, wide[:, 0]), (wide[:, 0], wide)) if numbers else ():
+        model = ours(**settings).fit(X, first)
+        before = pickle.dumps(model.coefs_)
+        with pytest.raises(
+            ValueError, match=r"y are of a network of \[64, 4, \d\] units, but the one .* has \[64, 4, \d\]"
+        ):
+            model.fit(X, then)
+        assert model.n_outputs_ == (3 if first is wide else 1)
+        assert pickle.dumps(model.coefs_) == before
+    model = ours(**settings).fit(X, y > 4)
+    with pytest.raises(ValueError, match="hidden_layer_sizes and y are of a network"):
+        sklearn.base.clone(model).fit(X, y > 4).set_params(hidden_layer_sizes=(4, 4)).fit(X, y > 4)
+    model.coefs_[0] = np.zeros((70, 4))
+    with pytest.raises(ValueError, match="X, hidden_layer_sizes and y"):
+        model.fit(X, y > 4)
+    model.coefs_[0], model.intercepts_[0] = np.zeros((64, 4)), np.zeros(1)
+    with pytest.raises(ValueError, match=r"intercepts_\[0\] has shape \(1,\); beside the others it must be \(4,\)"):
+        model.fit(X, y > 4)
+
+
+def test_labels_of_another_network_after_a_refused_fit(some_digits):
+    X, y = some_digits
+    model = MLPClassifier((4,), max_iter=2, random_state=0).fit(X, np.stack([y > 4, y % 2 == 0, y == 3], axis=1))
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(X, y > 4, sample_weight=[1.0])
+    with pytest.raises(ValueError, match="y are of a network"):
+        model.partial_fit(X, y > 4)
+
+
+@pytest.mark.parametrize(("first", "then"), [("poisson", "squared_error"), ("huber", "poisson")])
+def test_a_loss_for_other_outputs_is_refused(some_digits, first, then):
+    X, y = some_digits
+    model = MLPRegressor(first, (4,), max_iter=2, warm_start=True, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match=f"loss is '{then}', for outputs that are"):
+        model.set_params(loss=then).fit(X, y)
+    model.set_params(loss=first).fit(X, y)
+
+
 # ---- training that goes wrong, or ends early ----
+
+
+def test_a_loss_that_overflows_ends_nothing(some_digits):
+    X, y = some_digits[0].astype("f4"), (some_digits[1] * 1e20).astype("f4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours, theirs = (kind(hidden_layer_sizes=(8,), max_iter=5, random_state=0).fit(X, y) for kind in PAIRS[1])
+    assert ours.loss_curve_ == theirs.loss_curve_ == [np.inf] * 5
+    assert all(np.isfinite(coef).all() for coef in ours.coefs_)
+
+
+@both
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_losses_are_numbers_of_numpy(some_digits, ours, theirs, solver, dtype):
+    model = ours(hidden_layer_sizes=(4,), solver=solver, max_iter=2).fit(some_digits[0].astype(dtype), some_digits[1])
+    numbers = [model.loss_] if solver == "lbfgs" else [model.loss_, model.best_loss_, *model.loss_curve_]
+    assert all(isinstance(number, np.float64) for number in numbers)
 
 
 def test_divergence_is_an_error(some_digits):

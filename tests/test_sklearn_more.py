@@ -402,7 +402,8 @@ def test_scikit_learn_s_own_callbacks(data, kind):
     {"activation": "rleu"}, {"activation": "impulse"}, {"activation": ["relu", "relu"]}, {"activation": ["relu2"]},
     {"solver": "adamax"}, {"loss": "hinge"}, {"dropout": 1.0}, {"dropout": [0.1, 0.1]}, {"dropout": [2.0]}, {"l1": -1},
     {"max_norm": 0}, {"clip_norm": -1}, {"ema": 1.0}, {"init": "he"}, {"callbacks": 3}, {"early_stopping": "yes"},
-    {"learning_rate": "cosine"}, {"learning_rate": 0.1}, {"learning_rate": None},
+    {"learning_rate": "cosine"}, {"learning_rate": 0.1}, {"learning_rate": None}, {"learning_rate": fastmlp.Cosine},
+    {"hidden_layer_sizes": (2.5,)}, {"hidden_layer_sizes": ("a",)},
 ], ids=repr)  # fmt: skip
 @both
 def test_bad_values_are_named(data, kind, setting):
@@ -413,6 +414,9 @@ def test_bad_values_are_named(data, kind, setting):
 
 @pytest.mark.parametrize("setting", [
     {"class_weight": "even"}, {"class_weight": [1, 2]}, {"class_weight": {77: 2}}, {"label_smoothing": 1.0},
+    {"class_weight": {0: -1}}, {"class_weight": {0: np.nan}}, {"class_weight": {0: "a"}},
+    {"class_weight": dict.fromkeys(range(10), 0)}, {"label_smoothing": 0.1, "loss": "focal"},
+    {"label_smoothing": 0.1, "loss": losses.SoftmaxCrossEntropy()},
     {"loss": losses.Huber()}, {"early_stopping": fastmlp.EarlyStopping("r2")},
 ], ids=repr)  # fmt: skip
 def test_bad_values_of_a_classifier_are_named(data, setting):
@@ -420,6 +424,34 @@ def test_bad_values_of_a_classifier_are_named(data, setting):
         ValueError, match=next(iter(setting)) if "early" not in next(iter(setting)) else "metric is 'r2'"
     ):
         fitted(MLPClassifier, *data, **setting)
+
+
+@pytest.mark.parametrize(("name", "value", "near"), [
+    ("activation", "rellu", "relu"), ("activation", ["rellu"], "relu"), ("solver", "adamm", "adam"),
+    ("loss", "log", "log_loss"), ("init", "he_unifrm", "he_uniform"), ("learning_rate", "constnt", "constant"),
+    ("class_weight", "balancd", "balanced"),
+])  # fmt: skip
+def test_the_nearest_name_is_suggested(data, name, value, near):
+    with pytest.raises(ValueError, match=rf"{name}.*\(did you mean '{near}'\?\)"):
+        fitted(MLPClassifier, *data, **{name: value})
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_balanced_weights_of_a_class_of_which_no_row_counts(data, early_stopping):
+    X, y = data
+    counts, stopping = (y != 3) * 1.0, {"early_stopping": early_stopping}
+    model = fitted(MLPClassifier, X, y, counts, class_weight="balanced", **stopping)
+    weights = {k: counts.sum() / (10 * (y == k).sum()) for k in range(10)}
+    assert np.allclose(
+        parameters(model), parameters(fitted(MLPClassifier, X, y, counts, class_weight=weights, **stopping))
+    )
+
+
+def test_validation_data_of_several_labels_a_row_are_a_matrix(data):
+    X, y = data
+    labels = np.stack([y > 4, y % 2 == 0, y == 3], axis=1)
+    with pytest.raises(ValueError, match="validation_data has one class a row"):
+        fitted(MLPClassifier, X, labels, validation_data=(X, y % 3))
 
 
 def test_bad_values_of_a_regressor_are_named(data):
@@ -431,8 +463,8 @@ def test_bad_values_of_a_regressor_are_named(data):
 
 
 @pytest.mark.parametrize("setting", [{"dropout": 0.1}, {"dropout": [0.1]}, {"max_norm": 1.0}, {"clip_norm": 1.0},
-                                     {"ema": 0.5}, {"callbacks": [fastmlp.Callback()]}, {"validation_data": 1},
-                                     {"early_stopping": fastmlp.EarlyStopping()},
+                                     {"ema": 0.5}, {"callbacks": [fastmlp.Callback()]},
+                                     {"validation_data": ([[0.0]], [0.0])}, {"early_stopping": fastmlp.EarlyStopping()},
                                      {"learning_rate": fastmlp.Cosine(0.1)}], ids=repr)  # fmt: skip
 def test_lbfgs_refuses_what_needs_steps(data, setting):
     with pytest.raises(ValueError, match=f"lbfgs.*{next(iter(setting))}"):

@@ -4,6 +4,7 @@ The bound is 1e-11 in float64 and 1e-3 in float32, of an array's largest entry, 
 moves when every number of X moves by an ulp: training multiplies a rounding by the thousands where it is unstable.
 """
 
+import pickle
 import warnings
 
 import numpy as np
@@ -20,7 +21,7 @@ EPOCHS, ROWS = 20, 150
 BOUND = {"float64": 1e-11, "float32": 1e-3}
 C, R = "MLPClassifier", "MLPRegressor"
 
-# estimator, targets, parameters; "how" (fit) and "weights" (none) are the test's own
+# estimator, targets, parameters; "how" (fit), "weights" (none), "rows", "matrix" and "scale" are the test's own
 CASES = {
     **{
         f"{solver} {activation} {targets}": (C, targets, {"solver": solver, "activation": activation})
@@ -89,6 +90,10 @@ CASES = {
     "csr early stopping": (C, "binary", {"matrix": "csr", "early_stopping": True}),
     "csr lbfgs": (C, "labels", {"matrix": "csr", "solver": "lbfgs"}),
     "columns": (C, "classes", {"matrix": "F"}),
+    "saturated binary": (C, "binary", {"scale": 30}),
+    "saturated labels": (C, "labels", {"scale": 30, "solver": "sgd", "learning_rate_init": 1e-4}),
+    "saturated lbfgs": (C, "binary", {"scale": 30, "solver": "lbfgs"}),
+    "changed under early stopping": (C, "classes", {"warm_start": True, "how": "changed", "early_stopping": True}),
 }  # fmt: skip
 
 
@@ -125,6 +130,8 @@ def trained(module, estimator, parameters, X, y, sample_weight, how):
             model.fit(X, y, **given)
         if how == "twice":
             model.fit(X, y, **given)
+        if how == "changed":
+            model = pickle.loads(pickle.dumps(model)).set_params(activation="tanh").fit(X, y, **given)
         if how in ("partial_fit", "both"):
             for _ in range(EPOCHS):
                 known = np.unique(y) if y.ndim == 1 else np.arange(y.shape[1])
@@ -142,7 +149,9 @@ def results(model, X):
         if getattr(model, name, None) is not None:
             found[name] = getattr(model, name)
     if hasattr(model, "predict_proba"):
-        found |= {"predict_proba": model.predict_proba(X), "predict_log_proba": model.predict_log_proba(X)}
+        found["predict_proba"] = model.predict_proba(X)
+        if found["predict_proba"].all():  # no logarithm of 0
+            found["predict_log_proba"] = model.predict_log_proba(X)
     return {name: np.asarray(value) for name, value in found.items()}
 
 
@@ -156,7 +165,7 @@ def compared(name, dtype):
     """For each result of a case its distance from scikit-learn's, and how far that may be."""
     estimator, kind, parameters = CASES[name]
     parameters = {"hidden_layer_sizes": (12,), "batch_size": 32, "max_iter": EPOCHS, "random_state": 3, **parameters}
-    own = {"how": "fit", "weights": "none", "rows": ROWS, "matrix": "C"}
+    own = {"how": "fit", "weights": "none", "rows": ROWS, "matrix": "C", "scale": 1}
     own = {name: parameters.pop(name, default) for name, default in own.items()}
     rng = np.random.default_rng(list(name.encode()))
     X = rng.normal(size=(own["rows"], 9))
@@ -164,7 +173,7 @@ def compared(name, dtype):
     convert = {"csr": sparse.csr_array, "csc": sparse.csc_array, "F": np.asfortranarray, "C": np.asarray}[own["matrix"]]
     if sparse.issparse(convert(X)):
         X[rng.uniform(size=X.shape) < 0.7] = 0
-    X = X.astype(dtype)
+    X = (own["scale"] * X).astype(dtype)
     beside = np.where(X == 0, X, np.nextafter(X, np.where(rng.uniform(size=X.shape) < 0.5, -9, 9).astype(dtype)))
     ours, theirs, moved = (
         trained(module, estimator, parameters, convert(data), y, sample_weight, own["how"])
