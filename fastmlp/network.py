@@ -19,7 +19,7 @@ from fastmlp.callbacks import Callback, EarlyStopping, check_callbacks, check_ea
 from fastmlp.history import History
 from fastmlp.initialization import INITS, draw_weights
 from fastmlp.losses import CLASSES, PROBABILITIES, Loss, loss_of
-from fastmlp.optimizers import Adam, Optimizer, engine_settings
+from fastmlp.optimizers import Adam, Optimizer, engine_settings, optimizer_of
 from fastmlp.regularization import Regularization
 from fastmlp.training import Call, Training, progress_bar
 
@@ -222,7 +222,7 @@ class BaseMLP(Network):
         y: ArrayLike,
         epochs: int = 10,
         batch_size: int = 128,
-        optimizer: Optimizer = Adam(),  # noqa: B008 - settings are immutable
+        optimizer: Optimizer | str = Adam(),  # noqa: B008 - settings are immutable
         shuffle: bool = True,
         validation_data: tuple[Any, ArrayLike] | None = None,
         threads: int | None = None,
@@ -247,8 +247,9 @@ class BaseMLP(Network):
         epochs : int, default 10
         batch_size : int, default 128
             Rows a step; the last step of an epoch takes what is left.
-        optimizer : SGD, Adam or AdamW, default Adam()
-            Goes on from the state of the last call with the same class; see reset_optimizer.
+        optimizer : SGD, Adam, AdamW, RMSprop, Lion or str, default Adam()
+            A name, such as "adam", is short for the defaults. Goes on from the state of the last call with the same
+            class; see reset_optimizer.
         shuffle : bool, default True
             A new order of the rows each epoch, drawn from the network's seed and the number of the epoch.
         validation_data : (X, y), optional
@@ -313,8 +314,9 @@ class BaseMLP(Network):
         batch_size = check_whole(batch_size, "batch_size", 1, sys.maxsize)
         inputs, targets = self._training_data(X, y)
         self._refuse_not_finite(inputs, targets)
-        engine_settings(optimizer, self.dtype)
-        rate = getattr(optimizer, "learning_rate", None)
+        rule = optimizer_of(optimizer)
+        engine_settings(rule, self.dtype)
+        rate = getattr(rule, "learning_rate", None)
         if isinstance(rate, type):
             raise ValueError(f"learning_rate is the class {rate.__name__}; it must be a number or a schedule object")
         validation = None if validation_data is None else self._validation_data(validation_data)
@@ -338,21 +340,21 @@ class BaseMLP(Network):
         if checkpoint is not None:
             from fastmlp import saving
 
-            saving.check_room(self, checkpoint, "checkpoint", optimizer, stopping is not None)
+            saving.check_room(self, checkpoint, "checkpoint", rule, stopping is not None)
         call = Call(
-            (inputs, targets), epochs, batch_size, optimizer, bool(shuffle), validation, threads, verbose, checkpoint,
+            (inputs, targets), epochs, batch_size, rule, bool(shuffle), validation, threads, verbose, checkpoint,
             every, resume, weights, regularization, check_callbacks(callbacks), stopping,
         )  # fmt: skip
         return Training(self, call).run()
 
-    def train_step(self, X: Any, y: ArrayLike, optimizer: Optimizer) -> float:
+    def train_step(self, X: Any, y: ArrayLike, optimizer: Optimizer | str) -> float:
         """One step on all rows of X at once.
 
         Parameters
         ----------
         X, y : array_like
             As for fit.
-        optimizer : SGD, Adam or AdamW
+        optimizer : SGD, Adam, AdamW, RMSprop, Lion or str
 
         Returns
         -------
@@ -373,12 +375,13 @@ class BaseMLP(Network):
         True
         """
         inputs, targets = self._training_data(X, y)
-        rate = getattr(optimizer, "learning_rate", None)
+        rule = optimizer_of(optimizer)
+        rate = getattr(rule, "learning_rate", None)
         if hasattr(rate, "rates"):
             raise ValueError(f"learning_rate is {rate!r}; schedules are for fit, a step takes a number")
         with self._turn():
             try:
-                return self._train(inputs, targets, None, len(targets), optimizer) / len(targets)
+                return self._train(inputs, targets, None, len(targets), rule) / len(targets)
             except FloatingPointError:
                 raise FloatingPointError("the loss is not finite; this step changed nothing") from None
 
@@ -390,7 +393,7 @@ class BaseMLP(Network):
         low: float = 1e-7,
         high: float = 1.0,
         steps: int = 100,
-        optimizer: Optimizer = Adam(),  # noqa: B008 - settings are immutable
+        optimizer: Optimizer | str = Adam(),  # noqa: B008 - settings are immutable
     ) -> "RangeTest":
         """A learning-rate range test (Smith 2017): the losses while the rate of a copy rises from low to high.
 
@@ -403,7 +406,7 @@ class BaseMLP(Network):
             The first and the last rate; between them each is the same multiple of the one before.
         steps : int, default 100
             Fewer are done if the loss is about to diverge.
-        optimizer : SGD, Adam or AdamW, default Adam()
+        optimizer : SGD, Adam, AdamW, RMSprop, Lion or str, default Adam()
             Its own learning rate does not matter.
 
         Returns
@@ -430,8 +433,9 @@ class BaseMLP(Network):
         batch_size = check_whole(batch_size, "batch_size", 1, sys.maxsize)
         data = self._training_data(X, y)
         self._refuse_not_finite(*data)
-        engine_settings(optimizer, self.dtype)
-        return range_test(self._twin(), data, batch_size, low, high, steps, optimizer)
+        rule = optimizer_of(optimizer)
+        engine_settings(rule, self.dtype)
+        return range_test(self._twin(), data, batch_size, low, high, steps, rule)
 
     def summary(self) -> "Summary":
         """A table of the layers, their parameters, and the memory that they take.
@@ -450,7 +454,7 @@ class BaseMLP(Network):
         1           4       64  relu               320
         2          64        2  identity           130
         total                                      450
-        parameters 5.4 kB, gradients 5.4 kB
+        parameters with padding 5.4 kB, gradients 5.4 kB
         """
         from fastmlp.summary import Summary
 
@@ -529,12 +533,12 @@ class BaseMLP(Network):
         parts = [part[0] if one_row else part for part in parts]
         return parts[0] if len(parts) == 1 else tuple(parts)
 
-    def update(self, optimizer: Optimizer) -> None:
+    def update(self, optimizer: Optimizer | str) -> None:
         """One optimizer step from `net.grads` as they stand: after backward, and after what you did to them.
 
         Parameters
         ----------
-        optimizer : SGD, Adam or AdamW
+        optimizer : SGD, Adam, AdamW, RMSprop, Lion or str
 
         Examples
         --------
@@ -545,7 +549,7 @@ class BaseMLP(Network):
         >>> net.update(fastmlp.SGD(0.01))
         """
         with self._turn():
-            self._update(optimizer)
+            self._update(optimizer_of(optimizer))
 
     def save(self, path: Any) -> None:
         """Write the network with its optimizer state to a file that `fastmlp.load` reads.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._names import check_number
+from fastmlp._names import check_name, check_number
 from fastmlp._settings import Settings
 
 _POSITIVE = (5e-324, float("inf"), "a positive finite number")
@@ -248,14 +248,28 @@ class Lion(Optimizer):
         self._check(beta1=_FRACTION, beta2=_FRACTION, weight_decay=_NOT_NEGATIVE)
 
 
+BY_NAME: dict[str, Optimizer] = {
+    "sgd": SGD(),
+    "adam": Adam(),
+    "adamw": AdamW(),
+    "rmsprop": RMSprop(),
+    "lion": Lion(),
+}
 RULES = ("sgd", "adam", "rmsprop", "lion")  # in the order of fm_rule
 _SETTINGS = ("learning_rate", "weight_decay", "decoupled_decay", "momentum", "nesterov", "beta1", "beta2", "epsilon")
+
+
+def optimizer_of(optimizer: Any) -> Any:
+    """An optimizer from its name, with default settings; whatever is no name stays."""
+    return BY_NAME[check_name(optimizer, tuple(BY_NAME), "optimizer")] if isinstance(optimizer, str) else optimizer
 
 
 def engine_settings(optimizer: Any, dtype: np.dtype[Any]) -> dict[str, float]:
     """The fields of C's fm_optimizer that are settings, finite in dtype; those that a class has not are 0."""
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer is {optimizer!r}; it must be an SGD, Adam, AdamW, RMSprop or Lion object")
+        raise TypeError(
+            f"optimizer is {optimizer!r}; it must be an SGD, Adam, AdamW, RMSprop or Lion object, or a name"
+        )
     values = {**vars(optimizer), "beta2": getattr(optimizer, "rho", getattr(optimizer, "beta2", 0))}
     if hasattr(optimizer.learning_rate, "rates"):  # type: ignore[attr-defined]
         values["learning_rate"] = 0

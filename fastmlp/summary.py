@@ -25,7 +25,7 @@ class Summary:
     1           3        8  relu                32
     head        8        1  identity             9
     total                                       41
-    parameters 832 bytes, gradients 832 bytes
+    parameters with padding 832 bytes, gradients 832 bytes
     """
 
     def __init__(self, net: "BaseMLP") -> None:
@@ -42,7 +42,7 @@ class Summary:
         self._table = [[row[i] for i in shown] for row in table]
         self._sides = [SIDES[i] for i in shown]
         state = net.optimizer_state()
-        memory = [("parameters", net.params.nbytes), ("gradients", net.grads.nbytes)]
+        memory = [("parameters with padding", net.params.nbytes), ("gradients", net.grads.nbytes)]
         if state["slots"]:
             kind = type(state["optimizer"]).__name__
             memory.append((f"state of {kind}", sum(slot.nbytes for slot in state["slots"])))

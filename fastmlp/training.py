@@ -239,7 +239,9 @@ class Training:
             yield None
             return
         total = self.call.epochs * self.steps
-        with progress_bar()(total=total, initial=self._steps_done(), unit="step") as bar:
+        # without the rate of steps, there is room for the figures in 80 columns
+        shape = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        with progress_bar()(total=total, initial=self._steps_done(), bar_format=shape) as bar:
             yield bar
 
     def _tell(self, bar: Any) -> None:

@@ -245,11 +245,32 @@ def test_settings_that_overflow_the_networks_numbers(value):
     MLP([1, 2], dtype="float64").train_step(X, y, optimizer)
 
 
-def test_an_optimizer_is_asked_for_by_object():
+def test_an_optimizer_is_an_object_or_a_name():
     net = MLP([3, 2])
-    for bad in ("adam", Adam, 0.1, None):
+    for bad in (Adam, 0.1, None, "rmsprob"):
         with pytest.raises((TypeError, ValueError), match="optimizer"):
             net.update(bad)
+    with pytest.raises(ValueError, match=r"optimizer is 'adm' \(did you mean 'adam'\?\); it must be one of sgd, adam"):
+        net.fit([[1.0, 2.0, 3.0]], [1], optimizer="adm")
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [("sgd", SGD()), ("adam", Adam()), ("adamw", AdamW()), ("rmsprop", RMSprop()), ("lion", Lion())],
+)
+def test_a_name_is_short_for_the_defaults(rng, name, optimizer):
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    found = []
+    for given in (name, optimizer):
+        net = MLP([3, 5, 2], seed=1)
+        net.fit(X, y, epochs=3, batch_size=8, optimizer=given)
+        net.train_step(X, y, given)
+        net.loss_and_grad(X, y)
+        net.update(given)
+        test = net.find_learning_rate(X, y, batch_size=8, steps=5, optimizer=given)
+        found.append((net.params.copy(), test.losses))
+    assert oracle.same(found[0][0], found[1][0])
+    assert oracle.same(np.asarray(found[0][1]), np.asarray(found[1][1]))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
