@@ -136,7 +136,7 @@ def test_fit_never_copies_its_inputs(rng):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"epochs": -1}, {"epochs": 1.5}, {"batch_size": 0}, {"batch_size": -3}, {"batch_size": 2.5}, {"optimizer": "adam"},
+    [{"epochs": -1}, {"epochs": 1.5}, {"batch_size": 0}, {"batch_size": -3}, {"batch_size": 2.5}, {"optimizer": "adm"},
      {"threads": 0}, {"threads": -1}, {"threads": 1.5}, {"validation_data": 3}],
     ids=repr,
 )  # fmt: skip

@@ -71,7 +71,7 @@ def test_equal_weights_change_nothing(rng, dtype):
 
 
 class PerBatch(Regularization):
-    per_batch = True
+    as_scikit_learn = True
 
 
 @pytest.mark.parametrize("kind", [Regularization, PerBatch])
