@@ -126,11 +126,18 @@ static inline ptrdiff_t fm_scratch(const fm_net *net)
     return fm_padded(product > strips ? product : strips);
 }
 
-/* The cases of a switch over the rows of a tile. */
+/* The cases of a switch over the rows of a tile: all, and those of half a full tile or more. */
 #define TILES_3(NV, FETCH) TILE(NV, FETCH, 1) TILE(NV, FETCH, 2) TILE(NV, FETCH, 3)
 #define TILES_4(NV, FETCH) TILES_3(NV, FETCH) TILE(NV, FETCH, 4)
 #define TILES_6(NV, FETCH) TILES_4(NV, FETCH) TILE(NV, FETCH, 5) TILE(NV, FETCH, 6)
-#define TILES_10(NV, FETCH) TILES_6(NV, FETCH) TILE(NV, FETCH, 7) TILE(NV, FETCH, 8) TILE(NV, FETCH, 9) TILE(NV, FETCH, 10)
+#define TILES_FROM_7(NV, FETCH) TILE(NV, FETCH, 7) TILE(NV, FETCH, 8) TILE(NV, FETCH, 9) TILE(NV, FETCH, 10)
+#define TILES_10(NV, FETCH) TILES_6(NV, FETCH) TILES_FROM_7(NV, FETCH)
 #define TILES_12(NV, FETCH) TILES_10(NV, FETCH) TILE(NV, FETCH, 11) TILE(NV, FETCH, 12)
 #define TILES_14(NV, FETCH) TILES_12(NV, FETCH) TILE(NV, FETCH, 13) TILE(NV, FETCH, 14)
+#define HIGH_TILES_4(NV, FETCH) TILE(NV, FETCH, 2) TILE(NV, FETCH, 3) TILE(NV, FETCH, 4)
+#define HIGH_TILES_6(NV, FETCH) TILE(NV, FETCH, 3) TILE(NV, FETCH, 4) TILE(NV, FETCH, 5) TILE(NV, FETCH, 6)
+#define HIGH_TILES_12(NV, FETCH)                                                                                       \
+    TILE(NV, FETCH, 6) TILES_FROM_7(NV, FETCH) TILE(NV, FETCH, 11) TILE(NV, FETCH, 12)
+#define HIGH_TILES_14(NV, FETCH)                                                                                       \
+    TILES_FROM_7(NV, FETCH) TILE(NV, FETCH, 11) TILE(NV, FETCH, 12) TILE(NV, FETCH, 13) TILE(NV, FETCH, 14)
 #endif

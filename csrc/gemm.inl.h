@@ -133,8 +133,8 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
 PANEL(panel_1, 1, FM_FETCH_NOTHING, TILE_ROWS_1, JOIN(TILES_, TILE_ROWS_1))
 PANEL(panel_2, 2, FM_FETCH_NOTHING, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
 PANEL(panel_4, 4, FM_FETCH_NOTHING, TILE_ROWS_4, JOIN(TILES_, TILE_ROWS_4))
-PANEL(panel_2_rows, 2, FM_FETCH_ROWS, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
-PANEL(panel_2_ahead, 2, FM_FETCH_PANEL, TILE_ROWS_2, JOIN(TILES_, TILE_ROWS_2))
+PANEL(panel_2_rows, 2, FM_FETCH_ROWS, TILE_ROWS_2, JOIN(HIGH_TILES_, TILE_ROWS_2)) /* M at least half a full tile */
+PANEL(panel_2_ahead, 2, FM_FETCH_PANEL, TILE_ROWS_2, JOIN(HIGH_TILES_, TILE_ROWS_2))
 #undef PANEL
 
 /* C (M, N) <- A B for N a multiple of LANES. Column panels outermost: their part of B stays in cache for all rows. Few rows
@@ -145,14 +145,14 @@ static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc,
                      const T *B, ptrdiff_t ldb, const FN(epilogue) *e)
 {
     const ptrdiff_t wide = M <= TILE_ROWS_4 || (ak == 1 && ai * (ptrdiff_t)sizeof(T) % 2048 == 0) ? 4 : 2;
-    const int far = K * ldb * (ptrdiff_t)sizeof(T) > FM_FAR;
+    const int high = 2 * M >= TILE_ROWS_2, far = high && K * ldb * (ptrdiff_t)sizeof(T) > FM_FAR;
     for (ptrdiff_t j = 0; j < N;) {
         const ptrdiff_t vectors = (N - j) / LANES;
         if (vectors >= 4 && wide == 4) {
             FN(panel_4)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
             j += 4 * LANES;
         } else if (vectors >= 2) {
-            (e->soon && !j ? FN(panel_2_rows) : far ? FN(panel_2_ahead) : FN(panel_2))
+            (high && e->soon && !j ? FN(panel_2_rows) : far ? FN(panel_2_ahead) : FN(panel_2))
                 (M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
             j += 2 * LANES;
         } else {
