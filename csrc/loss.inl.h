@@ -235,8 +235,8 @@ static ALWAYS_INLINE V FN(binary_term)(V z, V y, V *dz)
 /* Binary cross-entropy as scikit-learn tells it: of p = sigmoid(z), rounded, in [eps, 1 - eps], and of 1 - p as that is then. */
 static ALWAYS_INLINE V FN(clipped_binary_term)(V z, V y)
 {
-    const V zero = v_set1(0), one = v_set1(1), least = v_set1(REAL_EPS), most = v_set1(1 - REAL_EPS);
-    V p = v_div(one, v_add(one, FN(v_exp)(v_sub(zero, z))));
+    const V one = v_set1(1), least = v_set1(REAL_EPS), most = v_set1(1 - REAL_EPS);
+    V p = FN(v_sigmoid)(z);
     p = v_select(m_lt(p, least), least, p);
     p = v_select(m_lt(most, p), most, p);
     return v_fnma(y, FN(v_log)(p), v_mul(v_sub(y, one), FN(v_log)(v_sub(one, p))));

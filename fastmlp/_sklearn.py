@@ -293,7 +293,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             super()._validate_params()
         except InvalidParameterError as error:
             for name, value in self.get_params(deep=False).items():
-                allowed = [c for c in self._parameter_constraints[name] if isinstance(c, StrOptions)]
+                allowed = [c for c in self._parameter_constraints.get(name, ()) if isinstance(c, StrOptions)]
                 hint = nearest(value, sorted(allowed[0].options)) if allowed else ""
                 if hint and value not in allowed[0].options and f"{name!r} parameter" in str(error):
                     raise InvalidParameterError(f"{error}{hint}") from None

@@ -59,7 +59,7 @@ _VALUE_LOSSES = (losses.SquaredError, losses.Poisson, losses.AbsoluteError, loss
 
 def _keep(estimator: Any, given: dict[str, Any]) -> None:
     """Set the parameters of an __init__, whose locals are given: untouched, as scikit-learn wants them."""
-    vars(estimator).update({name: given[name] for name in estimator._get_param_names()})
+    vars(estimator).update({name: value for name, value in given.items() if name != "self"})
 
 
 class MLPClassifier(Estimator, neural_network.MLPClassifier):

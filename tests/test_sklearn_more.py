@@ -436,6 +436,16 @@ def test_the_nearest_name_is_suggested(data, name, value, near):
         fitted(MLPClassifier, *data, **{name: value})
 
 
+def test_a_subclass_may_have_parameters_without_constraints(data):
+    class Own(MLPClassifier):
+        def __init__(self, before=None, solver="adam"):
+            super().__init__(solver=solver)
+            self.before = before
+
+    with pytest.raises(ValueError, match="did you mean 'adam'"):
+        Own(solver="adamm").fit(*data)
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_balanced_weights_of_a_class_of_which_no_row_counts(data, early_stopping):
     X, y = data
