@@ -274,19 +274,29 @@ static ALWAYS_INLINE V FN(term)(const int kind, V p, V z, V y, V *dz)
 }
 
 /* The losses that are a sum over outputs of a term in z and y alone. Beyond K the term is 0: of z = y for those with a
- * difference; the others, whose targets are not negative, know the places by y = -1. */
+ * difference; the others, whose targets are not negative, know the places by y = -1. Where there is one output, LANES rows lie
+ * across a vector; its partial sum is the row's, as the others are 0. */
 static ALWAYS_INLINE void FN(sum_loss)(const int kind, T parameter, const int clips, T *loss, T *dz, const T *z, const T *y,
                                        ptrdiff_t B, ptrdiff_t K, ptrdiff_t ld)
 {
     const V zero = v_set1(0), p = v_set1(parameter);
+    const T scale = kind == FM_SQUARED_ERROR ? (T)0.5 : 1;
     const int difference = kind == FM_SQUARED_ERROR || kind == FM_ABSOLUTE_ERROR || kind == FM_HUBER || kind == FM_QUANTILE;
-    for (ptrdiff_t i = 0; i < B; ++i, z += ld, dz += ld, y += K) {
+    const ptrdiff_t most = K == 1 ? LANES : 1;
+    for (ptrdiff_t i = 0, rows; i < B; i += rows, z += rows * ld, dz += rows * ld, y += rows * K) {
+        T column[2][LANES];
         V partial[16 / LANES];
+        rows = B - i < most ? B - i : most;
+        for (ptrdiff_t r = 0; rows > 1 && r < rows; ++r)
+            column[0][r] = z[r * ld];
+        const T *const from = rows > 1 ? column[0] : z;
+        T *const to = rows > 1 ? column[1] : dz;
+        const ptrdiff_t n = rows > 1 ? rows : K;
         for (int v = 0; v < FN(PARTIALS); ++v)
             partial[v] = zero;
-        for (ptrdiff_t j = 0; j < K; j += LANES) {
+        for (ptrdiff_t j = 0; j < n; j += LANES) {
             const int v = (int)(j / LANES) % FN(PARTIALS);
-            const V zj = LOAD_ROW(z, j, K, zero), yj = LOAD_ROW(y, j, K, difference ? zero : v_set1(-1));
+            const V zj = LOAD_ROW(from, j, n, zero), yj = LOAD_ROW(y, j, n, difference ? zero : v_set1(-1));
             V d;
             if (kind == FM_SQUARED_ERROR) {
                 d = v_sub(zj, yj);
@@ -297,9 +307,15 @@ static ALWAYS_INLINE void FN(sum_loss)(const int kind, T parameter, const int cl
                     term = FN(clipped_binary_term)(zj, v_fma(yj, v_sub(v_set1(1), p), v_mul(v_set1(0.5), p)));
                 partial[v] = v_add(partial[v], difference ? term : v_clear(m_lt(yj, zero), term));
             }
-            STORE_ROW(dz, j, K, d);
+            STORE_ROW(to, j, n, d);
         }
-        loss[i] = FN(fold)(partial) * (kind == FM_SQUARED_ERROR ? (T)0.5 : 1);
+        if (rows == 1) {
+            loss[i] = FN(fold)(partial) * scale;
+            continue;
+        }
+        STORE_ROW(loss + i, 0, rows, v_mul(v_set1(scale), partial[0]));
+        for (ptrdiff_t r = 0; r < rows; ++r)
+            dz[r * ld] = column[1][r];
     }
 }
 
