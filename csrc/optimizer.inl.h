@@ -237,13 +237,14 @@ static void FN(clip)(const fm_training *t)
             v_store(grads + l->W + i, v_mul(factor, v_load(grads + l->W + i)));
 }
 
-/* Weights of each unit scaled down to the norm `most`                     (Srebro & Shraibman 2005; Hinton et al. 2012) */
-static void FN(limit_norms)(const fm_training *t)
+/* The weights into each unit, in params or their average, scaled down to the norm max_norm where that is less
+ *                                                                         (Srebro & Shraibman 2005; Hinton et al. 2012) */
+static void FN(limit_norms)(const fm_training *t, T *params)
 {
     const V most = v_set1(t->max_norm), one = v_set1(1);
     for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l)
         for (ptrdiff_t j = 0; j < l->outputs; j += LANES) {
-            T *const W = (T *)t->params + l->W + j;
+            T *const W = params + l->W + j;
             V sum = v_set1(0);
             for (ptrdiff_t i = 0; i < l->inputs; ++i)
                 sum = v_fma(v_load(W + i * l->ld), v_load(W + i * l->ld), sum);

@@ -491,9 +491,11 @@ static int FN(train)(fm_training *t, double until)
         if (t->optimizer && t->clip_norm > 0)
             FN(update_all)(&j.step, t);
         if (t->optimizer && t->max_norm > 0)
-            FN(limit_norms)(t);
+            FN(limit_norms)(t, t->params);
         if (t->optimizer && t->average)
             FN(move_average)(t);
+        if (t->optimizer && t->average && t->max_norm > 0) /* the average of the first steps has initial weights in it */
+            FN(limit_norms)(t, t->average);
         if (t->net->loss_averages)
             loss /= (double)t->net->layers[t->net->n_layers - 1].outputs;
         if (t->weights || penalised)

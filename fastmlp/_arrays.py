@@ -1,4 +1,4 @@
-"""The only place where arrays are checked, converted or copied.
+"""Where inputs, targets and outputs are checked, converted and copied.
 
 What leaves here is C-contiguous, aligned, native float32 or float64 (int64 for classes) and of the right shape, and is
 the caller's own memory wherever that is so already. Nothing here computes.
@@ -22,7 +22,7 @@ def float_dtype(dtype: DTypeLike, name: str = "dtype") -> np.dtype:
         given = np.dtype(dtype)
     except TypeError:
         given = None
-    if dtype is None or given not in (np.dtype("f4"), np.dtype("f8")):
+    if dtype is None or given is None or given not in (FLOAT32, FLOAT64):
         raise ValueError(f"{name} is {dtype!r}; it must be 'float32' or 'float64'")
     return given.newbyteorder("=")
 
@@ -65,6 +65,15 @@ def as_rows(X: Array, width: int, name: str) -> Array:
     if X.ndim not in (1, 2) or X.shape[-1] != width:
         raise ValueError(f"{name} has shape {X.shape}; it must be (B, {width}), or ({width},) for one row")
     return X.reshape(-1, width) if X.ndim == 1 else X
+
+
+def pair(data: Any, name: str) -> tuple[Any, Any]:
+    """data as (X, y)."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        size = f" of {len(data)}" if isinstance(data, tuple | list) else ""
+        raise ValueError(f"{name} is a {type(data).__name__}{size}; it must be a pair (X, y)")
+    X, y = data
+    return X, y
 
 
 def same_rows(X: Array, y: np.ndarray, X_name: str, y_name: str) -> None:

@@ -8,11 +8,6 @@ cdef extern from "fastmlp.h" nogil:
         FM_LOGSUMEXP
         FM_SOFTMAX
         FM_LOG_SOFTMAX
-    cdef enum:
-        FM_SGD
-        FM_ADAM
-        FM_RMSPROP
-        FM_LION
 
     ctypedef struct fm_layer:
         ptrdiff_t inputs, outputs, ld

@@ -161,8 +161,7 @@ cdef class Network:
             l.inputs, l.outputs, l.ld, l.W, l.b, l.before, l.activation = inputs, outputs, ld, W, b, before, activation
             l.dropout = dropout
         self.net = fm_net(
-            self.layers, len(plan), _names.LOSSES.index(loss.name), siamese, loss.parameter, loss.clips,
-            loss.averages,
+            self.layers, len(plan), _names.LOSSES.index(loss.name), siamese, loss.parameter, 0, 0
         )
         self.dropout_seed = seed
         self.inputs, self.outputs = plan[0][0], plan[-1][1]
@@ -174,6 +173,12 @@ cdef class Network:
         self.epochs_done = 0
         self.reached = (0, 0, 0.0)
         self._forget()
+
+    def _tell_loss_as_scikit_learn(self):
+        """Training tells the loss of clipped probabilities, and the mean over outputs of squared errors; dz stays."""
+        loss = _names.LOSSES[self.net.loss]
+        self.net.loss_clips = loss in ("softmax_cross_entropy", "binary_cross_entropy")
+        self.net.loss_averages = loss == "squared_error"
 
     # ---- views ----
 
@@ -402,10 +407,6 @@ cdef class Network:
         self._set_optimizer(optimizer, &t)
         if order is not None:
             t.order = <uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>order)
-        if hasattr(optimizer.learning_rate, "rates") and rates is None:
-            raise ValueError(
-                f"learning_rate is {optimizer.learning_rate!r}; a schedule is for fit, one step takes a number"
-            )
         if weights is not None:
             t.weights = cnp.PyArray_DATA(weights)
         if rates is not None:
@@ -452,10 +453,6 @@ cdef class Network:
     def _update(self, optimizer):
         """One step of the optimizer from grads as they stand."""
         cdef fm_training t
-        if hasattr(getattr(optimizer, "learning_rate", None), "rates"):
-            raise ValueError(
-                f"learning_rate is {optimizer.learning_rate!r}; a schedule is for fit, one step takes a number"
-            )
         t.net, t.params, t.grads, t.average = &self.net, self.data, cnp.PyArray_DATA(self.flat_grads), NULL
         self._set_optimizer(optimizer, &t)
         with nogil:

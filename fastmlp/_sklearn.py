@@ -26,7 +26,7 @@ from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastmlp import _core, kernels, losses
+from fastmlp import _arrays, _core, kernels, losses
 from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, check_name, nearest
 from fastmlp._sklearn_epochs import Judge, Passes, Tasks, pieces, rows_of
 from fastmlp.callbacks import EarlyStopping, check_callbacks
@@ -34,6 +34,8 @@ from fastmlp.history import History
 from fastmlp.initialization import draw_weights
 from fastmlp.mlp import MLP
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop
+from fastmlp.schedules import BY_NAME as SCHEDULES
+from fastmlp.schedules import schedule_of
 
 HIDDEN_ACTIVATIONS = ("logistic", *(name for name in ACTIVATIONS if name not in NO_DERIVATIVE))
 
@@ -47,6 +49,9 @@ class SklearnSGD(SGD):
     def __post_init__(self) -> None:
         """The estimator's constraints have checked the rest."""
 
+    def _public(self) -> SGD:
+        return SGD(**vars(self))
+
 
 @dataclass(frozen=True)
 class SklearnAdam(Adam):
@@ -54,26 +59,8 @@ class SklearnAdam(Adam):
 
     bias_corrected_epsilon: ClassVar[bool] = False
 
-
-@dataclass(frozen=True)
-class SklearnSoftmaxCrossEntropy(losses.SoftmaxCrossEntropy):
-    """The loss that is told is that of clipped probabilities."""
-
-    clips: ClassVar[bool] = True
-
-
-@dataclass(frozen=True)
-class SklearnBinaryCrossEntropy(losses.BinaryCrossEntropy):
-    """The loss that is told is that of clipped probabilities."""
-
-    clips: ClassVar[bool] = True
-
-
-@dataclass(frozen=True)
-class SklearnSquaredError(losses.SquaredError):
-    """The loss that is told is a mean over outputs, its gradient that of the sum."""
-
-    averages: ClassVar[bool] = True
+    def _public(self) -> Adam:
+        return Adam(**vars(self))
 
 
 class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
@@ -105,7 +92,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _build(self, dtype: np.dtype[Any], **settings: Any) -> MLP:
         sizes = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        return MLP(sizes, self._activations(), self._objective(), dtype=dtype, init="zeros", **settings)
+        net = MLP(sizes, self._activations(), self._objective(), dtype=dtype, init="zeros", **settings)
+        net._tell_loss_as_scikit_learn()
+        return net
 
     def _take(self, net: MLP, coefs: list[NDArray[Any]], intercepts: list[NDArray[Any]]) -> None:
         """Copy weights and biases into a network."""
@@ -197,7 +186,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         elif kind == "logistic":
             kernels.sigmoid(z, out=z)
         elif kind == "exp":
-            np.exp(z, out=z)
+            kernels.exp(z, out=z)
         return z
 
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> NDArray[Any]:
@@ -226,8 +215,13 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         if self.solver == "lbfgs":
             return
         self.loss_curve_: list[float] = []
-        self.history_, self._no_improvement_count = History(self.loss_curve_), 0
+        self.history_ = History(self.loss_curve_)
+        self._begin_criterion()
+
+    def _begin_criterion(self) -> None:
+        """What says when to stop has seen nothing yet."""
         early = bool(self.early_stopping)
+        self._criterion, self._no_improvement_count = type(self.early_stopping) if early else None, 0
         self.validation_scores_ = [] if early else None
         self.best_validation_score_ = -np.inf if early else None
         self.best_loss_ = None if early else np.inf
@@ -321,7 +315,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         asked = {name: getattr(self, name) for name in ("dropout", "max_norm", "clip_norm", "ema", "callbacks")}
         asked["validation_data"] = validation_data is not None
         asked["early_stopping"] = isinstance(self.early_stopping, EarlyStopping)
-        asked["learning_rate"] = not isinstance(self.learning_rate, str)
+        asked["learning_rate"] = self._schedule() is not None
         for name, value in asked.items():
             if value is not None and np.any(value):
                 raise ValueError(f"solver='lbfgs' has no steps to which {name} could apply; it must be left out")
@@ -350,32 +344,38 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     # ---- training by minibatches ----
 
+    def _schedule(self) -> Any:
+        """What says the learning rates of all steps, or None where that is one of scikit-learn's own ways."""
+        given = self.learning_rate
+        if isinstance(given, type):
+            raise ValueError(f"learning_rate is {given!r}; it must be an object of that class, not the class")
+        if not isinstance(given, str):
+            return given
+        rate = self.learning_rate_init if isinstance(self.solver, str) else self.solver.learning_rate
+        return schedule_of(given, rate) if given in SCHEDULES else None
+
     def _rule(self) -> tuple[Any, Any]:
         """What keeps the learning rate from epoch to epoch, as scikit-learn has it, and the engine's optimizer."""
-        scheduled = not isinstance(self.learning_rate, str)
-        if isinstance(self.learning_rate, type):
-            raise ValueError(
-                f"learning_rate is {self.learning_rate!r}; it must be an object of that class, not the class"
-            )
-        rate = self.learning_rate_init
-        first = self.learning_rate if scheduled else rate
+        schedule, rate = self._schedule(), float(self.learning_rate_init)  # which True is too
+        first = rate if schedule is None else schedule
         more = {"clip_norm": self.clip_norm, "ema": self.ema}
         betas, momentum = (self.beta_1, self.beta_2), (self.momentum, self.nesterovs_momentum)
+        epsilon = float(self.epsilon)
         match self.solver:
             case "sgd":
-                how = "constant" if scheduled else self.learning_rate
+                how = self.learning_rate if schedule is None else "constant"
                 return SGDOptimizer([], rate, how, *momentum, self.power_t), SklearnSGD(first, *momentum, **more)
             case "adam":
-                return AdamOptimizer([], rate, *betas, self.epsilon), SklearnAdam(first, *betas, self.epsilon, **more)
+                return AdamOptimizer([], rate, *betas, epsilon), SklearnAdam(first, *betas, epsilon, **more)
             case "adamw":
-                return BaseOptimizer(rate), AdamW(first, *betas, self.epsilon, **more)
+                return BaseOptimizer(rate), AdamW(first, *betas, epsilon, **more)
             case "rmsprop":
-                return BaseOptimizer(rate), RMSprop(first, epsilon=self.epsilon, **more)
+                return BaseOptimizer(rate), RMSprop(first, epsilon=epsilon, **more)
             case "lion":
                 return BaseOptimizer(rate), Lion(first, *betas, **more)
         given = {name: value for name, value in more.items() if value is not None}
-        if scheduled:
-            given["learning_rate"] = first
+        if schedule is not None:
+            given["learning_rate"] = schedule
         optimizer = replace(self.solver, **given)
         return BaseOptimizer(0.0 if hasattr(optimizer.learning_rate, "rates") else optimizer.learning_rate), optimizer
 
@@ -387,7 +387,24 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             net.reset_optimizer()
             self._optimizer, self._steps_by = self._rule()
         if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+            raise ValueError(f"partial_fit does not support early_stopping={self.early_stopping!r}")
+        watched = isinstance(self.early_stopping, EarlyStopping)
+        if (
+            watched
+            and self.solver == "sgd"
+            and isinstance(self.learning_rate, str)
+            and self.learning_rate == "adaptive"
+        ):
+            raise ValueError(
+                "learning_rate is 'adaptive', which goes by scikit-learn's own criterion, not by an EarlyStopping; "
+                "'reduce_on_plateau' goes with it"
+            )
+        trained = self.__dict__.pop("_trained", None)  # whose average is what the last call left
+        average = net._average
+        if incremental and trained is not None and average is not None and np.array_equal(net.params, average):
+            net.params = trained
+        if self.__dict__.get("_criterion", False) != (type(self.early_stopping) if self.early_stopping else None):
+            self._begin_criterion()
         if "history_" not in self.__dict__:  # parameters set by hand
             self.history_ = History(self.loss_curve_)
         judge = Judge(self, net)
@@ -409,7 +426,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
                 for epoch in range(1 if incremental else self.max_iter):
                     tasks.begin_epoch()
                     start = perf_counter()
-                    self.loss_ = np.float64(passes.run(len(self.loss_curve_) if incremental else epoch))
+                    number = len(self.loss_curve_) if incremental else epoch
+                    self.loss_ = np.float64(passes.run(number))
                     self.history_.seconds.append(perf_counter() - start)
                     self.n_iter_ += 1
                     self.t_ += passes.rows
@@ -418,7 +436,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
                         print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
                     judge.look()
                     self._optimizer.iteration_ends(self.t_)
-                    asked = [callback.on_epoch_end(net, epoch, self.history_) for callback in callbacks]
+                    asked = [callback.on_epoch_end(net, number, self.history_) for callback in callbacks]
                     if passes.broken_off or any([*asked, tasks.end_epoch()]) or judge.ends():
                         break
                     if self.n_iter_ == self.max_iter and not (incremental or scheduled or judge.watch):
@@ -454,11 +472,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _validation_rows(self, data: Any) -> tuple[Any, NDArray[Any]]:
         """validation_data checked, y as it is for training."""
-        if not isinstance(data, tuple | list) or len(data) != 2:
-            raise ValueError(f"validation_data is a {type(data).__name__}; it must be a pair (X, y)")
         X, y = validate_data(
             self,
-            *data,
+            *_arrays.pair(data, "validation_data"),
             accept_sparse=["csr", "csc"],
             multi_output=True,
             y_numeric=not is_classifier(self),

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.base import is_classifier
 
 from fastmlp import metrics
 from fastmlp.callbacks import EarlyStopping, Watch
+from fastmlp.history import History
 from fastmlp.mlp import MLP
 from fastmlp.optimizers import Optimizer
 from fastmlp.regularization import Regularization
@@ -77,7 +79,7 @@ class Passes:
         self.order = np.arange(self.rows, dtype=np.uint32) if estimator.shuffle else None
         self.broken_off = False
         self.scheduled = hasattr(estimator._steps_by.learning_rate, "rates")
-        self.penalty = SklearnPenalty(estimator.l1, estimator.alpha, estimator.max_norm)
+        self.penalty = SklearnPenalty(float(estimator.l1), float(estimator.alpha), estimator.max_norm)
 
     def run(self, epoch: int) -> float:
         """One epoch; the mean loss of its rows. Parameters that diverge become NaN, as scikit-learn's do."""
@@ -127,11 +129,12 @@ class Passes:
         """The rates of an epoch's steps, where a schedule says them."""
         if not self.scheduled:
             return None
-        schedule = self.estimator._steps_by.learning_rate
+        schedule, history = self.estimator._steps_by.learning_rate, self.estimator.history_
+        if any(map(isnan, history.val_loss)):  # only some of the fits that go on had validation data
+            validation = [] if isnan(history.val_loss[-1]) else [loss for loss in history.val_loss if not isnan(loss)]
+            history = History(history.loss, validation)
         total = self.estimator.max_iter * self.steps
-        rates = np.ascontiguousarray(
-            schedule.rates(epoch * self.steps, self.steps, total, self.estimator.history_), np.float64
-        )
+        rates = np.ascontiguousarray(schedule.rates(epoch * self.steps, self.steps, total, history), np.float64)
         if rates.shape != (self.steps,) or not (np.isfinite(rates) & (rates >= 0)).all():
             raise ValueError(f"learning_rate gave {rates} for epoch {epoch + 1}; it must give {self.steps} rates >= 0")
         return rates
@@ -163,13 +166,26 @@ class Judge:
                 metric = watch.settings.metric
                 metrics.check_suits(metric, net.loss)
             dense = np.ascontiguousarray(X.toarray() if issparse(X) else X, net.dtype)
+            estimator.history_.metric = metrics.name_of(metric)
+            if is_classifier(estimator) and callable(metric) and not metrics.is_known(metric):
+                metric = self._of_labels(metric)
             self.judged = ((dense,), estimator._targets(y, net), metric, None)
-            estimator.history_.metric = getattr(metric, "__name__", None) or str(metric)
+
+    def _of_labels(self, metric: metrics.Metric) -> metrics.Metric:
+        """A function of what predict gives as one of class numbers."""
+        classes = self.estimator.classes_
+        if self.estimator._label_binarizer.y_type_.startswith("multilabel"):
+            return metric
+        return lambda true, pred: metric(classes[true], classes[pred])
 
     def look(self) -> None:
         """Enter the epoch's validation, and count those without an improvement."""
         estimator, history, watch = self.estimator, self.estimator.history_, self.watch
         with self._average():
+            if self.judged is not None or history.val_loss:  # of this fit, or of one before it that this goes on from
+                missing = [float("nan")] * (len(history.loss) - len(history.val_loss) - (self.judged is not None))
+                history.val_loss += missing
+                history.val_metric += missing
             if self.judged is not None:
                 loss, metric = evaluate(self.net, *self.judged)
                 history.val_loss.append(loss)
@@ -226,6 +242,7 @@ class Judge:
                 estimator.intercepts_,
             )  # the same, as there
         elif net._average is not None:
+            estimator._trained = net.params.copy()
             net.params = net._average
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastmlp import metrics
-from fastmlp._names import check_number, check_whole
+from fastmlp._names import NOT_NEGATIVE, check_bool, check_number, check_whole
 from fastmlp._settings import Settings
 from fastmlp.history import History
 
@@ -93,7 +93,8 @@ class EarlyStopping(Settings):
     metric : str or callable, default "loss"
         "loss" of the validation data; "accuracy", "balanced_accuracy" or "f1" of classes; "r2", "mean_absolute_error"
         or "root_mean_squared_error" of values; or a function of (y_true, y_pred) that is greater for better
-        predictions, both being what `predict` gives, except that one output makes them (B,).
+        predictions (but those of `fastmlp.metrics` count as their names), both being what `predict` gives, except that
+        one output makes them (B,).
     patience : int, default 10
         After so many epochs in a row without improvement training stops.
     min_delta : float, default 0
@@ -126,10 +127,9 @@ class EarlyStopping(Settings):
 
     def __post_init__(self) -> None:
         metrics.check_metric(self.metric, "metric")
-        check_whole(self.patience, "patience", 1, 2**32)
-        check_number("min_delta", self.min_delta, 0.0, float("inf"), "a finite number of at least 0")
-        if not isinstance(self.restore_best, bool):
-            raise ValueError(f"restore_best is {self.restore_best!r}; it must be True or False")
+        check_whole("patience", self.patience, 1, 2**32)
+        check_number("min_delta", self.min_delta, *NOT_NEGATIVE)
+        check_bool("restore_best", self.restore_best)
 
 
 class Watch:

@@ -1,7 +1,7 @@
 """The command `fastmlp`: train a network on the bundled digits or on a CSV table, predict with it, describe it.
 
 Refuses to leave half a result: whatever is wrong with arguments, table or model is one line on stderr and exit status
-2, and no file is written. Does no arithmetic of its own beyond the scores that it prints.
+2, and no file is written.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastmlp
+from fastmlp import metrics
 from fastmlp.preprocessing import Preprocessing, data_of_digits, data_of_table, preprocessing_of
 from fastmlp.saving import check_room
 from fastmlp.tables import TableError, number_of, read
@@ -193,14 +194,13 @@ def _report_classes(classes: list[str], y: NDArray[Any], predicted: NDArray[Any]
         precision = f"{hits / named:.3f}" if named else "-"
         recall = f"{hits / rows:.3f}" if rows else "-"
         print(f"{label:>{width}}  {precision:>9}  {recall:>6}  {rows:>7}")
-    print(f"\ntest accuracy: {100 * np.mean(y == predicted):.1f} %")
+    print(f"\ntest accuracy: {100 * metrics.accuracy(y, predicted):.1f} %")
 
 
 def _report_values(recipe: Preprocessing, y: NDArray[Any], predicted: NDArray[Any]) -> None:
-    error = predicted.reshape(-1) - y
-    spread = np.sum((y - y.mean()) ** 2)
-    rmse = math.sqrt(np.mean(error**2)) * recipe.target_scale
-    score = f"{1 - np.sum(error**2) / spread:.3f}" if spread > 0 else "undefined, all test values are equal"
+    predicted = predicted.reshape(-1)
+    rmse = metrics.root_mean_squared_error(y, predicted) * recipe.target_scale
+    score = f"{metrics.r2(y, predicted):.3f}" if (y != y[0]).any() else "undefined, all test values are equal"
     print(f"\ntest RMSE: {rmse:.4g} (in the units of {recipe.target!r})\ntest R2: {score}")
 
 
@@ -222,8 +222,7 @@ def _predict(args: argparse.Namespace) -> None:
         for number, row in zip(predicted.tolist(), net.predict_proba(X).tolist(), strict=True):
             out.writerow([recipe.classes[number], *(f"{p:.9g}" for p in row)])
     else:
-        values = predicted.reshape(-1).astype(np.float64) * recipe.target_scale + recipe.target_mean
-        out.writerows([value] for value in values.tolist())
+        out.writerows([value] for value in recipe.values(predicted).tolist())
 
 
 def _info(args: argparse.Namespace) -> None:

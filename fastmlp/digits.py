@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastmlp._core import permutation
+from fastmlp._names import POSITIVE_FRACTION, check_number, check_whole
+
+__all__ = ["FEATURES", "PIXEL_MAX", "load", "stratified_split"]
 
 FEATURES = tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8))
 PIXEL_MAX = 16
@@ -69,7 +72,8 @@ def stratified_split(
     Raises
     ------
     ValueError
-        If y is not one-dimensional or empty, or test_fraction is not between 0 and 1.
+        If y is not one-dimensional or empty, test_fraction is not between 0 and 1, or seed no whole number from 0 to
+        2**64 - 1.
 
     Examples
     --------
@@ -82,8 +86,8 @@ def stratified_split(
     y = np.asarray(y)
     if y.ndim != 1 or len(y) == 0:
         raise ValueError(f"y has shape {y.shape}; wanted one class a row, shape (B,) with B >= 1")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction is {test_fraction!r}; wanted a number above 0 and below 1")
+    check_number("test_fraction", test_fraction, *POSITIVE_FRACTION)
+    seed = check_whole("seed", seed, 0, 2**64 - 1)
     order = np.asarray(permutation(len(y), seed, 0), dtype=np.int64)
     codes = np.unique(y, return_inverse=True)[1][order]
     order = order[np.argsort(codes, kind="stable")]  # class by class, shuffled within each

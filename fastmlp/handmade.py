@@ -36,7 +36,9 @@ def all_distinct(n: int, dtype: DTypeLike = "float64") -> MLP:
     Raises
     ------
     ValueError
-        If n is not a whole number from 2 on, dtype is neither of the two, or the weights exceed all memory.
+        If n is not a whole number from 2 to 65536, or dtype is neither of the two.
+    MemoryError
+        If there is no memory for the weights.
 
     Examples
     --------
@@ -46,7 +48,7 @@ def all_distinct(n: int, dtype: DTypeLike = "float64") -> MLP:
     array([[1.],
            [0.]])
     """
-    n = check_whole(n, "n", 2, 2**16)
+    n = check_whole("n", n, 2, 2**16)
     sizes = [n, n * (n - 1) // 2, 1]
     net = MLP(sizes, activation="impulse", output_activation="impulse", loss="squared_error", dtype=dtype)
     W1, W2 = net.weights

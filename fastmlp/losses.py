@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastmlp._names import LOSSES, check_name, check_number
+from fastmlp._names import FRACTION, LOSSES, NOT_NEGATIVE, POSITIVE, POSITIVE_FRACTION, check_name, check_number
 from fastmlp._settings import Settings
 
 __all__ = [
@@ -20,16 +20,13 @@ __all__ = [
 
 CLASSES = ("softmax_cross_entropy", "focal")  # targets are one class number a row
 PROBABILITIES = ("binary_cross_entropy", "binary_focal")  # targets are from 0 to 1, outputs are logits
-_AT_LEAST_0, _FRACTION = (0.0, float("inf"), "a finite number of at least 0"), (0.0, 1.0, "at least 0 and less than 1")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Loss(Settings):
-    """What all losses share: a name, and whether what is told is of clipped probabilities, or a mean over outputs."""
+    """What all losses share."""
 
     name: ClassVar[str]
-    clips: ClassVar[bool] = False
-    averages: ClassVar[bool] = False
 
     @property
     def parameter(self) -> float:
@@ -76,7 +73,7 @@ class SoftmaxCrossEntropy(Loss):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("label_smoothing", self.label_smoothing, *_FRACTION)
+        check_number("label_smoothing", self.label_smoothing, *FRACTION)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -104,7 +101,7 @@ class BinaryCrossEntropy(Loss):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("label_smoothing", self.label_smoothing, *_FRACTION)
+        check_number("label_smoothing", self.label_smoothing, *FRACTION)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -123,7 +120,7 @@ class AbsoluteError(Loss):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Huber(Loss):
-    """½ d² where d = z - y is at most delta, ``delta (abs(d) - delta / 2)`` beyond (Huber 1964), summed over outputs.
+    """½ d² for d = z - y up to ±delta, ``delta (abs(d) - delta / 2)`` beyond (Huber 1964), summed over outputs.
 
     Parameters
     ----------
@@ -145,7 +142,7 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        check_number("delta", self.delta, 5e-324, float("inf"), "a positive finite number")
+        check_number("delta", self.delta, *POSITIVE)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -174,7 +171,7 @@ class Quantile(Loss):
     q: float = 0.5
 
     def __post_init__(self) -> None:
-        check_number("q", self.q, 5e-324, 1.0, "more than 0 and less than 1")
+        check_number("q", self.q, *POSITIVE_FRACTION)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -218,7 +215,7 @@ class Focal(Loss):
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
-        check_number("gamma", self.gamma, *_AT_LEAST_0)
+        check_number("gamma", self.gamma, *NOT_NEGATIVE)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -246,7 +243,7 @@ class BinaryFocal(Loss):
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
-        check_number("gamma", self.gamma, *_AT_LEAST_0)
+        check_number("gamma", self.gamma, *NOT_NEGATIVE)
 
 
 BY_NAME: dict[str, type[Loss]] = {loss.name: loss for loss in Loss.__subclasses__()}

@@ -5,6 +5,7 @@ of numbers run from the first to the last (cumsum), everything else is counted.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,11 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     -------
     float
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there are no rows.
+
     Examples
     --------
     >>> from fastmlp import metrics
@@ -67,6 +73,11 @@ def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there are no rows.
 
     Examples
     --------
@@ -96,6 +107,11 @@ def f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there are no rows.
 
     Examples
     --------
@@ -128,6 +144,11 @@ def r2(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     float
         An output that is constant in y_true counts 1 if it is predicted exactly, else 0.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there are no rows.
+
     Examples
     --------
     >>> from fastmlp import metrics
@@ -151,6 +172,11 @@ def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     -------
     float
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there are no rows.
+
     Examples
     --------
     >>> from fastmlp import metrics
@@ -171,6 +197,11 @@ def root_mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there are no rows.
 
     Examples
     --------
@@ -207,8 +238,27 @@ def check_metric(metric: object, argument: str) -> None:
 
 
 def greater_is_better(metric: str | Metric) -> bool:
-    """Whether training should make it large; a callable is taken for such a one."""
-    return True if callable(metric) else metric != "loss" and METRICS[metric].greater_is_better
+    """Whether training should make it large; a callable from elsewhere is taken for such a one."""
+    for name, known in METRICS.items():
+        if metric in (name, known.function):
+            return known.greater_is_better
+    return metric != "loss"
+
+
+def is_known(metric: object) -> bool:
+    """Whether it is a function of this module, which judges class numbers as `predict` of a network gives them."""
+    return any(metric is known.function for known in METRICS.values())
+
+
+def name_of(metric: str | Metric, attribute: str = "__name__") -> str:
+    """What a metric is called, the same in every process; a functools.partial with its arguments."""
+    if isinstance(metric, str):
+        return metric
+    if isinstance(metric, partial):
+        arguments = [*map(repr, metric.args), *(f"{name}={value!r}" for name, value in metric.keywords.items())]
+        return f"{name_of(metric.func, attribute)}({', '.join(arguments)})"
+    name: str = getattr(metric, attribute, type(metric).__name__)
+    return name
 
 
 def default(loss: str) -> str:

@@ -26,7 +26,7 @@ class MLP(BaseMLP):
         For numbers: "squared_error" (1/2 |z - y|^2), "absolute_error", "huber", "quantile"; for counts, "poisson". A
         name is short for the loss with its defaults.
     output_activation : str, default "identity"
-        Applied by `net(x)` only: training needs "identity".
+        Applied by `net(x)`. Training, classes and probabilities need "identity": the losses take logits.
     bias : bool, default True
     dtype : "float32" or "float64", default "float32"
     seed : int, default 0
@@ -43,7 +43,7 @@ class MLP(BaseMLP):
     weights, biases : tuple of ndarray
         Per layer, views in place: weights[l] is (O, I), biases[l] is (O,), or None without biases.
     params, grads : ndarray
-        The flat buffers behind them; rows of outputs are padded with zeros.
+        The flat buffer behind them, in which rows of outputs are padded with zeros, and one like it for the gradient.
     n_params : int
         Weights and biases, without padding.
     metadata : dict
@@ -84,6 +84,14 @@ class MLP(BaseMLP):
         rows = _arrays.floats(X, self.dtype, name)
         return (_arrays.as_rows(rows, self.sizes[0], name),), rows.ndim == 1
 
+    def _logits(self, X: ArrayLike) -> NDArray[Any]:
+        if self.output_activation != "identity":
+            raise ValueError(
+                f"output_activation is {self.output_activation!r}; what {self.loss} makes of logits needs 'identity' "
+                "(net(X) gives the outputs as they are)"
+            )
+        return self(X)
+
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Classes or values.
 
@@ -100,7 +108,8 @@ class MLP(BaseMLP):
         Raises
         ------
         ValueError
-            Where a class is asked of a row with outputs that are NaN, naming the row.
+            Where a class is asked of a row with outputs that are NaN, naming the row, or classes or means of a network
+            with an output activation.
 
         Examples
         --------
@@ -108,11 +117,11 @@ class MLP(BaseMLP):
         >>> fastmlp.MLP([2, 8, 3], seed=0).predict([[0, 0], [1, -1]]).shape
         (2,)
         """
-        z = self(X)
+        if self.loss not in (*CLASSES, *PROBABILITIES, "poisson"):
+            return self(X)
+        z = self._logits(X)
         if self.loss == "poisson":
             return kernels.exp(z)
-        if self.loss not in (*CLASSES, *PROBABILITIES):
-            return z
         undefined = np.isnan(z).any(axis=-1)
         if undefined.any():
             raise ValueError(f"the outputs for row {int(np.argmax(undefined))} of X are NaN: it has no class")
@@ -134,7 +143,7 @@ class MLP(BaseMLP):
         Raises
         ------
         ValueError
-            For a network whose loss is one of numbers, such as squared_error.
+            For a network whose loss is one of numbers, such as squared_error, or with an output activation.
 
         Examples
         --------
@@ -145,4 +154,4 @@ class MLP(BaseMLP):
         """
         if self.loss not in (*CLASSES, *PROBABILITIES):
             raise ValueError(f"loss is {self.loss!r}: such a network has values, not probabilities; use predict")
-        return (kernels.softmax if self.loss in CLASSES else kernels.sigmoid)(self(X))
+        return (kernels.softmax if self.loss in CLASSES else kernels.sigmoid)(self._logits(X))

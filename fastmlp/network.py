@@ -1,6 +1,6 @@
 """What every network shares: building and initialising, fit and its arguments, gradients and updates. Thin.
 
-Arithmetic is in C, memory and the calls into C in _engine.pyx, checks of arrays in _arrays.py, the loop of fit in
+Arithmetic is in C, memory and the calls into C in _engine.pyx, checks of arrays in _arrays.py, the loop over epochs in
 training.py; what inputs look like and what outputs mean is said by mlp.py and siamese.py.
 """
 
@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp import _arrays, metrics
 from fastmlp._engine import Network
-from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, check_name, check_number, check_whole
+from fastmlp._names import ACTIVATIONS, FRACTION, NO_DERIVATIVE, check_bool, check_name, check_number, check_whole
 from fastmlp._weights import row_weights
 from fastmlp.callbacks import Callback, EarlyStopping, check_callbacks, check_early_stopping
 from fastmlp.history import History
 from fastmlp.initialization import INITS, draw_weights
 from fastmlp.losses import CLASSES, PROBABILITIES, Loss, loss_of
-from fastmlp.optimizers import Adam, Optimizer, engine_settings, optimizer_of
+from fastmlp.optimizers import Adam, Optimizer, engine_settings, one_step, optimizer_of
 from fastmlp.regularization import Regularization
 from fastmlp.training import Call, Training, progress_bar
 
@@ -34,18 +34,19 @@ def per_layer(activation: object, layers: int, which: str) -> tuple[str, ...]:
     """One name for each of so many layers, from one for all or one for each."""
     if isinstance(activation, str):
         return (check_name(activation, ACTIVATIONS, "activation"),) * layers
-    if not isinstance(activation, Sequence) or len(activation) != layers:
+    if not isinstance(activation, Sequence | np.ndarray) or len(activation) != layers:
         raise ValueError(f"activation is {activation!r}; it must be one name, or one per {which} layer ({layers} here)")
     return tuple(check_name(name, ACTIVATIONS, "activation") for name in activation)
 
 
 def per_hidden_layer(dropout: Any, layers: int) -> tuple[float, ...]:
     """One chance for each of so many hidden layers, from one for all or one for each."""
-    given = dropout if isinstance(dropout, Sequence) and not isinstance(dropout, str) else [dropout] * layers
+    some = isinstance(dropout, Sequence | np.ndarray) and not isinstance(dropout, str) and np.ndim(dropout) == 1
+    given = dropout if some else [dropout] * layers
     if len(given) != layers:
         raise ValueError(f"dropout is {dropout!r}; it must be one number, or one per hidden layer ({layers} here)")
     for chance in given:
-        check_number("dropout", chance, 0.0, 1.0, "at least 0 and less than 1")
+        check_number("dropout", chance, *FRACTION)
     return tuple(float(chance) for chance in given)
 
 
@@ -53,11 +54,11 @@ def check_sizes(sizes: Sequence[int], what: str) -> tuple[int, ...]:
     """sizes as a tuple of at least two positive numbers."""
     if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) < 2:
         raise ValueError(f"sizes is {sizes!r}; it must be at least two numbers: {what}")
-    return tuple(check_whole(size, f"sizes[{i}]", 1, 2**31 - 1) for i, size in enumerate(sizes))
+    return tuple(check_whole(f"sizes[{i}]", size, 1, 2**31 - 1) for i, size in enumerate(sizes))
 
 
 class BaseMLP(Network):
-    """What MLP and SiameseMLP share: building, the loop of fit, optimizers, views.
+    """What MLP and SiameseMLP share: building, fit, gradients, updates, views.
 
     A subclass says by `_inputs` how its inputs look.
     """
@@ -76,11 +77,12 @@ class BaseMLP(Network):
         siamese: bool = False,
     ) -> None:
         check_name(output_activation, ACTIVATIONS, "output_activation")
+        check_bool("bias", bias)
         check_name(init, INITS, "init")
         objective = loss_of(loss)
         if objective.name in CLASSES and sizes[-1] == 1:
             raise ValueError("a softmax over one output is always 1: give two outputs, or loss='binary_cross_entropy'")
-        seed = check_whole(seed, "seed", 0, 2**64 - 1)
+        seed = check_whole("seed", seed, 0, 2**64 - 1)
         dtype = _arrays.float_dtype(dtype)
         names = (*activations, output_activation)
         chances = per_hidden_layer(dropout, len(sizes) - 2)
@@ -142,13 +144,15 @@ class BaseMLP(Network):
         """The checked inputs, and whether they were one row."""
         raise NotImplementedError
 
-    def _targets(self, y: ArrayLike, X: tuple[NDArray[Any], ...], one_row: bool, name: str = "y") -> NDArray[Any]:
+    def _targets(
+        self, y: ArrayLike, X: tuple[NDArray[Any], ...], one_row: bool, X_name: str = "X", name: str = "y"
+    ) -> NDArray[Any]:
         """y checked against the loss and the rows of X."""
         if self.loss in CLASSES:
             result: NDArray[Any] = _arrays.classes(y, self.sizes[-1], name)
         else:
             result = _arrays.targets(y, self.sizes[-1], self.dtype, one_row, name)
-        _arrays.same_rows(X[0], result, "X", name)
+        _arrays.same_rows(X[0], result, X_name, name)
         return result
 
     def _refuse_no_gradient(self) -> None:
@@ -180,10 +184,9 @@ class BaseMLP(Network):
             _arrays.in_range(targets, targets >= 0, "numbers of at least 0", self.loss, name)
 
     def _validation_data(self, data: tuple[Any, ArrayLike]) -> tuple[tuple[NDArray[Any], ...], NDArray[Any]]:
-        if not isinstance(data, tuple | list) or len(data) != 2:
-            raise ValueError(f"validation_data is a {type(data).__name__}; it must be a pair (X, y)")
-        inputs, one_row = self._inputs(data[0], "validation_data[0]")
-        targets = self._targets(data[1], inputs, one_row, "validation_data[1]")
+        X, y = _arrays.pair(data, "validation_data")
+        inputs, one_row = self._inputs(X, "validation_data[0]")
+        targets = self._targets(y, inputs, one_row, "validation_data[0]", "validation_data[1]")
         if not len(targets):
             raise ValueError(f"validation_data[0] has shape {inputs[0].shape}; it must have at least one row")
         self._refuse_not_finite(inputs, targets, "validation_data[0]", "validation_data[1]")
@@ -195,8 +198,8 @@ class BaseMLP(Network):
     ) -> None:
         if len(targets) >= 2**32:
             raise ValueError(f"{X_name} has {len(targets)} rows; fit takes less than 2**32")
-        for rows in inputs:
-            _arrays.finite(rows, X_name)
+        for i, rows in enumerate(inputs):
+            _arrays.finite(rows, X_name if len(inputs) == 1 else f"{X_name}[{i}]")
         if targets.dtype.kind == "f":
             _arrays.finite(targets, y_name)
 
@@ -243,7 +246,7 @@ class BaseMLP(Network):
         X : array_like, shape (B, I)
             Never copied if it is C-contiguous and of the network's dtype. (A siamese network takes a pair of them.)
         y : array_like
-            softmax_cross_entropy: (B,) class numbers; otherwise (B, O), or (B,) where O = 1.
+            softmax_cross_entropy, focal: (B,) class numbers; otherwise (B, O), or (B,) where O = 1.
         epochs : int, default 10
         batch_size : int, default 128
             Rows a step; the last step of an epoch takes what is left.
@@ -299,7 +302,8 @@ class BaseMLP(Network):
         With an optimizer that has `ema`, validation data are evaluated with the averaged weights, and the network ends
         with them; with early stopping that restores the best weights, it ends with those. Both are so at the end of
         fit, also one that a callback stops, and in what `fastmlp.load` reads from a checkpoint; an error in midst of it
-        leaves the network where the last step left it. A resumed fit goes on where a callback stopped.
+        leaves the network where the last step left it. A resumed fit goes on where a callback stopped; another fit
+        goes on from the parameters as they are, averaged ones too.
 
         Examples
         --------
@@ -310,8 +314,9 @@ class BaseMLP(Network):
         >>> net.predict(X)
         array([0, 1, 1, 0])
         """
-        epochs = check_whole(epochs, "epochs", 0, 2**32 - 1 - self.epochs_done)
-        batch_size = check_whole(batch_size, "batch_size", 1, sys.maxsize)
+        epochs = check_whole("epochs", epochs, 0, 2**32 - 1 - self.epochs_done)
+        batch_size = check_whole("batch_size", batch_size, 1, sys.maxsize)
+        check_bool("shuffle", shuffle)
         inputs, targets = self._training_data(X, y)
         self._refuse_not_finite(inputs, targets)
         rule = optimizer_of(optimizer)
@@ -334,7 +339,7 @@ class BaseMLP(Network):
         if verbose == "bar":
             progress_bar()
         steps = -(-len(targets) // batch_size)
-        every = steps if checkpoint_every is None else check_whole(checkpoint_every, "checkpoint_every", 1, sys.maxsize)
+        every = steps if checkpoint_every is None else check_whole("checkpoint_every", checkpoint_every, 1, sys.maxsize)
         if checkpoint is None and checkpoint_every is not None:
             raise ValueError(f"checkpoint_every is {checkpoint_every}, but there is no checkpoint to write")
         if checkpoint is not None:
@@ -363,6 +368,8 @@ class BaseMLP(Network):
 
         Raises
         ------
+        ValueError, TypeError
+            As fit does, and for a learning rate that is a schedule; nothing has changed.
         FloatingPointError
             If the loss is not finite; nothing has changed.
 
@@ -375,10 +382,7 @@ class BaseMLP(Network):
         True
         """
         inputs, targets = self._training_data(X, y)
-        rule = optimizer_of(optimizer)
-        rate = getattr(rule, "learning_rate", None)
-        if hasattr(rate, "rates"):
-            raise ValueError(f"learning_rate is {rate!r}; schedules are for fit, a step takes a number")
+        rule = one_step(optimizer)
         with self._turn():
             try:
                 return self._train(inputs, targets, None, len(targets), rule) / len(targets)
@@ -430,7 +434,7 @@ class BaseMLP(Network):
         """
         from fastmlp.range_test import range_test  # for those who ask
 
-        batch_size = check_whole(batch_size, "batch_size", 1, sys.maxsize)
+        batch_size = check_whole("batch_size", batch_size, 1, sys.maxsize)
         data = self._training_data(X, y)
         self._refuse_not_finite(*data)
         rule = optimizer_of(optimizer)
@@ -540,6 +544,11 @@ class BaseMLP(Network):
         ----------
         optimizer : SGD, Adam, AdamW, RMSprop, Lion or str
 
+        Raises
+        ------
+        ValueError
+            For another optimizer, or one whose learning rate is a schedule; nothing has changed.
+
         Examples
         --------
         >>> import fastmlp, numpy as np
@@ -549,7 +558,7 @@ class BaseMLP(Network):
         >>> net.update(fastmlp.SGD(0.01))
         """
         with self._turn():
-            self._update(optimizer_of(optimizer))
+            self._update(one_step(optimizer))
 
     def save(self, path: Any) -> None:
         """Write the network with its optimizer state to a file that `fastmlp.load` reads.
@@ -559,6 +568,15 @@ class BaseMLP(Network):
         path : str or os.PathLike
             Ends in ".npz", or ".safetensors" where that package is installed. An older file there is replaced only when
             the new one is complete.
+
+        Raises
+        ------
+        ValueError
+            For another ending, or metadata that JSON cannot hold.
+        OSError
+            If the file cannot be written.
+        ImportError
+            For ".safetensors" without that package (extra ``safetensors``).
 
         Examples
         --------

@@ -4,16 +4,15 @@ A learning rate is a number or a schedule, whatever has a method `rates`: see sc
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastmlp._names import check_name, check_number
+from fastmlp._names import FRACTION, NOT_NEGATIVE, POSITIVE, check_bool, check_name, check_number
 from fastmlp._settings import Settings
 
-_POSITIVE = (5e-324, float("inf"), "a positive finite number")
-_NOT_NEGATIVE = (0.0, float("inf"), "a finite number of at least 0")
-_FRACTION = (0.0, 1.0, "a number of at least 0 and less than 1")
+if TYPE_CHECKING:
+    from fastmlp.schedules import Schedule
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -41,15 +40,23 @@ class Optimizer(Settings):
         }
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in own.items())})"
 
+    def _public(self) -> "Optimizer":
+        """The optimizer that users know and files name: this one, unless it is a variant within the package."""
+        return self
+
     def _check(self, **ranges: tuple[float, float, str]) -> None:
+        if isinstance(self.learning_rate, str):  # type: ignore[attr-defined]
+            from fastmlp.schedules import schedule_of  # for those who ask
+
+            object.__setattr__(self, "learning_rate", schedule_of(self.learning_rate, type(self).learning_rate))  # type: ignore[attr-defined]
         if not hasattr(self.learning_rate, "rates"):  # type: ignore[attr-defined]
-            check_number("learning_rate", self.learning_rate, *_POSITIVE)  # type: ignore[attr-defined]
+            check_number("learning_rate", self.learning_rate, *POSITIVE)  # type: ignore[attr-defined]
         for name, allowed in ranges.items():
             check_number(name, getattr(self, name), *allowed)
         if self.clip_norm is not None:
-            check_number("clip_norm", self.clip_norm, *_POSITIVE)
+            check_number("clip_norm", self.clip_norm, *POSITIVE)
         if self.ema is not None:
-            check_number("ema", self.ema, *_FRACTION)
+            check_number("ema", self.ema, *FRACTION)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -81,7 +88,7 @@ class SGD(Optimizer):
     SGD(learning_rate=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
     """
 
-    learning_rate: Any = 0.01
+    learning_rate: "float | Schedule" = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -90,9 +97,8 @@ class SGD(Optimizer):
     rule: ClassVar[str] = "sgd"
 
     def __post_init__(self) -> None:
-        self._check(momentum=_FRACTION, weight_decay=_NOT_NEGATIVE)
-        if not isinstance(self.nesterov, bool):
-            raise ValueError(f"nesterov is {self.nesterov!r}; it must be True or False")
+        self._check(momentum=FRACTION, weight_decay=NOT_NEGATIVE)
+        check_bool("nesterov", self.nesterov)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -127,7 +133,7 @@ class Adam(Optimizer):
     0.999
     """
 
-    learning_rate: Any = 1e-3
+    learning_rate: "float | Schedule" = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -138,7 +144,7 @@ class Adam(Optimizer):
     bias_corrected_epsilon: ClassVar[bool] = True  # else epsilon_t = epsilon, as scikit-learn has it
 
     def __post_init__(self) -> None:
-        self._check(beta1=_FRACTION, beta2=_FRACTION, epsilon=_POSITIVE, weight_decay=_NOT_NEGATIVE)
+        self._check(beta1=FRACTION, beta2=FRACTION, epsilon=POSITIVE, weight_decay=NOT_NEGATIVE)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -151,6 +157,11 @@ class AdamW(Adam):
         As for `Adam`.
     weight_decay : float, default 0.01
         Not part of the gradient, and not for biases.
+
+    Raises
+    ------
+    ValueError
+        For a value outside its range.
 
     Examples
     --------
@@ -193,7 +204,7 @@ class RMSprop(Optimizer):
     0.9
     """
 
-    learning_rate: Any = 1e-3
+    learning_rate: "float | Schedule" = 1e-3
     rho: float = 0.9
     momentum: float = 0.0
     epsilon: float = 1e-8
@@ -203,7 +214,7 @@ class RMSprop(Optimizer):
     rule: ClassVar[str] = "rmsprop"
 
     def __post_init__(self) -> None:
-        self._check(rho=_FRACTION, momentum=_FRACTION, epsilon=_POSITIVE, weight_decay=_NOT_NEGATIVE)
+        self._check(rho=FRACTION, momentum=FRACTION, epsilon=POSITIVE, weight_decay=NOT_NEGATIVE)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -236,7 +247,7 @@ class Lion(Optimizer):
     0.99
     """
 
-    learning_rate: Any = 1e-4
+    learning_rate: "float | Schedule" = 1e-4
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.0
@@ -245,7 +256,7 @@ class Lion(Optimizer):
     rule: ClassVar[str] = "lion"
 
     def __post_init__(self) -> None:
-        self._check(beta1=_FRACTION, beta2=_FRACTION, weight_decay=_NOT_NEGATIVE)
+        self._check(beta1=FRACTION, beta2=FRACTION, weight_decay=NOT_NEGATIVE)
 
 
 BY_NAME: dict[str, Optimizer] = {
@@ -264,10 +275,19 @@ def optimizer_of(optimizer: Any) -> Any:
     return BY_NAME[check_name(optimizer, tuple(BY_NAME), "optimizer")] if isinstance(optimizer, str) else optimizer
 
 
+def one_step(optimizer: Any) -> Any:
+    """The optimizer of a single step, which a schedule cannot tell the rate of."""
+    rule = optimizer_of(optimizer)
+    rate = getattr(rule, "learning_rate", None)
+    if hasattr(rate, "rates"):
+        raise ValueError(f"learning_rate is {rate!r}; schedules are for fit, a step takes a number")
+    return rule
+
+
 def engine_settings(optimizer: Any, dtype: np.dtype[Any]) -> dict[str, float]:
     """The fields of C's fm_optimizer that are settings, finite in dtype; those that a class has not are 0."""
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(
+        raise ValueError(
             f"optimizer is {optimizer!r}; it must be an SGD, Adam, AdamW, RMSprop or Lion object, or a name"
         )
     values = {**vars(optimizer), "beta2": getattr(optimizer, "rho", getattr(optimizer, "beta2", 0))}

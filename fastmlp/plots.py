@@ -150,7 +150,7 @@ class LossCurveDisplay:
         name : str, optional
             Instead of the one given before.
         **kwargs
-            For Matplotlib's plot.
+            For Matplotlib's plot; a label counts as the name.
 
         Returns
         -------
@@ -164,14 +164,15 @@ class LossCurveDisplay:
         >>> display.plot().ax_.get_ylabel()
         'loss'
         """
-        name = self.name if name is None else name
+        name = kwargs.pop("label", self.name if name is None else name)
         if ax is None:
             _, ax = _pyplot().subplots(layout="constrained")
         prefix = "" if name is None else f"{name}: "
         self.ax_, self.figure_, self.val_line_ = ax, ax.figure, None
         self.line_ = _over_epochs(ax, self.loss, f"{prefix}loss", **kwargs)
         if self.val_loss is not None:
-            self.val_line_ = _over_epochs(ax, self.val_loss, f"{prefix}val_loss", **kwargs)
+            apart = {} if kwargs.keys().isdisjoint(("c", "color")) else {"linestyle": "--"}  # of one colour both
+            self.val_line_ = _over_epochs(ax, self.val_loss, f"{prefix}val_loss", **(apart | kwargs))
         ax.set_ylabel("loss")
         _dress(ax)
         if self.val_loss is not None or name is not None:
@@ -259,15 +260,15 @@ def plot_weights(
             "network has inputs"
         )
     if units is None or not isinstance(units, Sequence | np.ndarray):
-        count = W.shape[0] if units is None else check_whole(units, "units", 1, W.shape[0])
+        count = W.shape[0] if units is None else check_whole("units", units, 1, W.shape[0])
         chosen = list(range(count))
     else:
-        chosen = [check_whole(unit, f"units[{i}]", 0, W.shape[0] - 1) for i, unit in enumerate(units)]
+        chosen = [check_whole(f"units[{i}]", unit, 0, W.shape[0] - 1) for i, unit in enumerate(units)]
         if not chosen:
             raise ValueError("units is empty; it must name at least one unit")
     if columns is None:
         columns = ceil(sqrt(len(chosen) * sizes[0] / sizes[1]))
-    columns = min(check_whole(columns, "columns", 1, 2**31), len(chosen))
+    columns = min(check_whole("columns", columns, 1, 2**31), len(chosen))
     rows = -(-len(chosen) // columns)
     limit = float(np.abs(W[chosen]).max()) or 1.0
     # One picture of all: a subplot for each unit would take a minute for some hundreds of them.

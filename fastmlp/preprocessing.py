@@ -111,6 +111,11 @@ class Preprocessing:
         refuse_not_finite(table, inputs, "too far from the values trained on")
         return inputs
 
+    def values(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """A regression's values, float64 (B,), from the network's outputs (B, 1)."""
+        values: NDArray[np.float64] = outputs.reshape(-1).astype(np.float64) * self.target_scale + self.target_mean
+        return values
+
 
 class Data(NamedTuple):
     """Rows to learn from, those of the numbers `train`, and to test on."""

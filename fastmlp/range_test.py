@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp import _core
-from fastmlp._names import check_number, check_whole
+from fastmlp._names import POSITIVE, check_number, check_whole
 from fastmlp.schedules import power
 
 if TYPE_CHECKING:
@@ -94,11 +94,11 @@ def range_test(
 ) -> RangeTest:
     """Train a network that nobody needs afterwards."""
     largest = float(np.finfo(twin.dtype).max)
-    check_number("low", low, 5e-324, largest, "a positive finite number")
+    check_number("low", low, POSITIVE[0], largest, POSITIVE[2])
     check_number("high", high, float(low), largest, f"finite and greater than low, which is {low}")
     if high == low:
         raise ValueError(f"high is {high!r}; it must be finite and greater than low, which is {low}")
-    steps = check_whole(steps, "steps", 2, 2**31)
+    steps = check_whole("steps", steps, 2, 2**31)
     ratio, rate, rows = root(float(high) / float(low), steps - 1), float(low), len(data[1])
     order, done, epoch = np.empty(rows, np.uint32), 0, 0
     rates: list[float] = []

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fastmlp._names import check_number
+from fastmlp._names import NOT_NEGATIVE, POSITIVE, check_number
 from fastmlp._settings import Settings
-
-_AT_LEAST_0 = (0.0, float("inf"), "a finite number of at least 0")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -42,7 +40,7 @@ class Regularization(Settings):
     as_scikit_learn: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_number("l1", self.l1, *_AT_LEAST_0)
-        check_number("l2", self.l2, *_AT_LEAST_0)
+        check_number("l1", self.l1, *NOT_NEGATIVE)
+        check_number("l2", self.l2, *NOT_NEGATIVE)
         if self.max_norm is not None:
-            check_number("max_norm", self.max_norm, 5e-324, float("inf"), "a positive finite number, or None")
+            check_number("max_norm", self.max_norm, *POSITIVE[:2], f"{POSITIVE[2]}, or None")

@@ -88,16 +88,23 @@ def save(net: BaseMLP, path: str | bytes | os.PathLike[Any]) -> None:
 
 def save_checkpoint(net: BaseMLP, path: str | bytes | os.PathLike[Any], progress: Progress | None) -> None:
     """`save`, with what a fit that is not done needs to go on."""
-    path = os.fsdecode(path)
+    path = _decoded(path, "path")
     container = check_path(path)
     arrays = list(_arrays_of(net, net.optimizer_state(), progress))
     _check_count(container, len(arrays), path, "path")
     replace(path, lambda file: container.write(file, arrays))
 
 
+def _decoded(path: Any, name: str) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"{name} is {shown(path)}; it must be a path: str or os.PathLike") from None
+
+
 def check_path(path: str | bytes | os.PathLike[Any], name: str = "path") -> Any:
     """The module that writes files of this name."""
-    path = os.fsdecode(path)
+    path = _decoded(path, name)
     if path.endswith(".safetensors"):
         _safetensors.package()
         return _safetensors
@@ -110,7 +117,7 @@ def check_room(
     net: BaseMLP, path: str | bytes | os.PathLike[Any], name: str, optimizer: Optimizer, stops: bool = False
 ) -> None:
     """ValueError, before a training with this optimizer and early stopping, for what could not be saved after it."""
-    path = os.fsdecode(path)
+    path = _decoded(path, name)
     container = check_path(path, name)
     slots = [net.params] * len(_slots(optimizer))
     state = {"optimizer": optimizer, "steps": 0, "beta_powers": (1.0, 1.0), "slots": slots}
@@ -209,7 +216,7 @@ def from_bytes(data: bytes) -> MLP | SiameseMLP:
 def _header_of(
     net: BaseMLP, state: dict[str, Any], progress: Progress | None, metadata: Any, lists: dict[str, Any]
 ) -> dict[str, Any]:
-    optimizer = state["optimizer"]
+    optimizer = state["optimizer"] and state["optimizer"]._public()
     version = 2 if lists else _version(net, optimizer, progress)
     if BY_NAME[net.loss] is not type(net.objective):
         raise ValueError(f"the network's loss is a {type(net.objective).__name__}; only those of fastmlp can be saved")

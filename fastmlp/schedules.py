@@ -12,14 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp._names import check_number, check_whole
+from fastmlp._names import FRACTION, NOT_NEGATIVE, POSITIVE, POSITIVE_FRACTION, check_name, check_number, check_whole
 from fastmlp._settings import Settings
 from fastmlp.history import History
-
-_RATE = (5e-324, float("inf"), "a positive finite number")
-_LOW_RATE = (0.0, float("inf"), "a finite number of at least 0")
-_FRACTION = (0.0, 1.0, "a number of at least 0 and less than 1")
-_FACTOR = (5e-324, 1.0, "a number greater than 0 and less than 1")
 
 
 class Schedule(Protocol):
@@ -36,9 +31,9 @@ class StepDecay(Settings):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float, default 1e-3
         Of the first epochs.
-    every : int
+    every : int, default 10
         Epochs from one drop to the next.
     factor : float, default 0.1
         In (0, 1).
@@ -56,14 +51,14 @@ class StepDecay(Settings):
     [0.1, 0.1, 0.05, 0.025]
     """
 
-    learning_rate: float
-    every: int
+    learning_rate: float = 1e-3
+    every: int = 10
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check_number("learning_rate", self.learning_rate, *_RATE)
-        check_whole(self.every, "every", 1, 2**32)
-        check_number("factor", self.factor, *_FACTOR)
+        check_number("learning_rate", self.learning_rate, *POSITIVE)
+        check_whole("every", self.every, 1, 2**32)
+        check_number("factor", self.factor, *POSITIVE_FRACTION)
 
     def rates(self, first: int, steps: int, total: int, history: History) -> NDArray[np.float64]:
         """The rates of an epoch's steps, all of them alike.
@@ -98,7 +93,7 @@ class Cosine(Settings):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float, default 1e-3
         Where the cosine begins.
     final : float, default 0
         Where it ends: the step after the last would have this rate.
@@ -118,14 +113,14 @@ class Cosine(Settings):
     array([0.0333, 0.0667, 0.1   , 0.075 , 0.025 ])
     """
 
-    learning_rate: float
+    learning_rate: float = 1e-3
     final: float = 0.0
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("learning_rate", self.learning_rate, *_RATE)
-        check_number("final", self.final, *_LOW_RATE)
-        check_number("warmup", self.warmup, *_FRACTION)
+        check_number("learning_rate", self.learning_rate, *POSITIVE)
+        check_number("final", self.final, *NOT_NEGATIVE)
+        check_number("warmup", self.warmup, *FRACTION)
 
     def rates(self, first: int, steps: int, total: int, history: History) -> NDArray[np.float64]:
         """The rates of an epoch's steps.
@@ -165,7 +160,7 @@ class OneCycle(Settings):
 
     Parameters
     ----------
-    max_rate : float
+    max_rate : float, default 1e-3
         The largest; a learning-rate range test tells how large, see `MLP.find_learning_rate`.
     warmup : float, default 0.3
         The fraction of the fit's steps, in [0, 1), during which the rate rises.
@@ -186,16 +181,16 @@ class OneCycle(Settings):
     array([0.04, 0.18, 0.52, 0.86, 1.  , 0.85, 0.5 , 0.15])
     """
 
-    max_rate: float
+    max_rate: float = 1e-3
     warmup: float = 0.3
     start_factor: float = 0.04
     final_factor: float = 4e-6
 
     def __post_init__(self) -> None:
-        check_number("max_rate", self.max_rate, *_RATE)
-        check_number("warmup", self.warmup, *_FRACTION)
-        check_number("start_factor", self.start_factor, *_FACTOR)
-        check_number("final_factor", self.final_factor, *_FRACTION)
+        check_number("max_rate", self.max_rate, *POSITIVE)
+        check_number("warmup", self.warmup, *FRACTION)
+        check_number("start_factor", self.start_factor, *POSITIVE_FRACTION)
+        check_number("final_factor", self.final_factor, *FRACTION)
 
     def rates(self, first: int, steps: int, total: int, history: History) -> NDArray[np.float64]:
         """The rates of an epoch's steps.
@@ -236,7 +231,7 @@ class ReduceOnPlateau(Settings):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float, default 1e-3
         Of the first epochs.
     factor : float, default 0.1
         In (0, 1).
@@ -260,18 +255,18 @@ class ReduceOnPlateau(Settings):
     array([0.05])
     """
 
-    learning_rate: float
+    learning_rate: float = 1e-3
     factor: float = 0.1
     patience: int = 10
     min_rate: float = 0.0
     threshold: float = 1e-4
 
     def __post_init__(self) -> None:
-        check_number("learning_rate", self.learning_rate, *_RATE)
-        check_number("factor", self.factor, *_FACTOR)
-        check_whole(self.patience, "patience", 1, 2**32)
-        check_number("min_rate", self.min_rate, *_LOW_RATE)
-        check_number("threshold", self.threshold, *_FRACTION)
+        check_number("learning_rate", self.learning_rate, *POSITIVE)
+        check_number("factor", self.factor, *POSITIVE_FRACTION)
+        check_whole("patience", self.patience, 1, 2**32)
+        check_number("min_rate", self.min_rate, *NOT_NEGATIVE)
+        check_number("threshold", self.threshold, *FRACTION)
 
     def rates(self, first: int, steps: int, total: int, history: History) -> NDArray[np.float64]:
         """The rates of an epoch's steps, all of them alike.
@@ -301,8 +296,9 @@ class ReduceOnPlateau(Settings):
         global _seen
         losses, below = history.val_loss or history.loss, 1 - float(self.threshold)
         seen, best, waited, fallen = 0, float("inf"), 0, 0
-        if _seen[0]() is history and _seen[1] == self and _seen[2][0] <= len(losses):
-            seen, best, waited, fallen = _seen[2]
+        of, by, answer = _seen  # read once: other threads have histories of their own
+        if of() is history and by == self and answer[0] <= len(losses):
+            seen, best, waited, fallen = answer
         for loss in losses[seen:]:
             if loss < best * below:
                 best, waited = loss, 0
@@ -312,6 +308,17 @@ class ReduceOnPlateau(Settings):
                 waited, fallen = 0, fallen + 1
         _seen = weakref.ref(history), self, (len(losses), best, waited, fallen)
         return fallen
+
+
+BY_NAME: dict[str, Any] = {
+    "step_decay": StepDecay, "cosine": Cosine, "one_cycle": OneCycle, "reduce_on_plateau": ReduceOnPlateau
+}  # fmt: skip
+
+
+def schedule_of(name: str, rate: float) -> Schedule:
+    """A schedule with default settings but for its rate."""
+    schedule: Schedule = BY_NAME[check_name(name, tuple(BY_NAME), "learning_rate")](rate)
+    return schedule
 
 
 _seen: tuple[Any, Any, tuple[int, float, int, int]] = (lambda: None, None, (0, 0.0, 0, 0))

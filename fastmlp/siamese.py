@@ -32,6 +32,11 @@ class SiameseMLP(BaseMLP):
     weights, biases, params, grads, n_params, metadata
         As in `MLP`: the encoder's layers, then the head.
 
+    Raises
+    ------
+    ValueError
+        Naming the argument that is out of range.
+
     Examples
     --------
     >>> import fastmlp, numpy as np
@@ -136,6 +141,11 @@ class SiameseMLP(BaseMLP):
         Returns
         -------
         ndarray, shape (m,), or () for one pair
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is no pair of arrays of numbers, or a shape is wrong.
 
         Examples
         --------

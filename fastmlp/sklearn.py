@@ -23,17 +23,12 @@ except ImportError as error:
     raise ImportError("fastmlp.sklearn needs scikit-learn 1.9 or newer: pip install 'fastmlp[sklearn]'") from error
 
 from fastmlp import losses
-from fastmlp._names import check_number
-from fastmlp._sklearn import (
-    HIDDEN_ACTIVATIONS,
-    Estimator,
-    SklearnBinaryCrossEntropy,
-    SklearnSoftmaxCrossEntropy,
-    SklearnSquaredError,
-)
+from fastmlp._names import NOT_NEGATIVE, check_number
+from fastmlp._sklearn import HIDDEN_ACTIVATIONS, Estimator
 from fastmlp.callbacks import Callback, EarlyStopping
 from fastmlp.initialization import INITS
 from fastmlp.optimizers import Optimizer
+from fastmlp.schedules import BY_NAME as SCHEDULES
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -41,7 +36,7 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     **Estimator._parameter_constraints,
     "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), list, tuple],
     "solver": [StrOptions({"lbfgs", "sgd", "adam", "adamw", "rmsprop", "lion"}), Optimizer],
-    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), HasMethods("rates")],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", *SCHEDULES}), HasMethods("rates")],
     "early_stopping": ["boolean", EarlyStopping],
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "l1": [Interval(Real, 0, None, closed="left")],
@@ -80,8 +75,9 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
     batch_size : int, default "auto"
         Rows a step; "auto" is 200, or all if there are fewer.
     learning_rate : str or schedule, default "constant"
-        For solver="sgd" also "invscaling" and "adaptive". A schedule object such as `fastmlp.Cosine` goes with any
-        solver but "lbfgs", and has rates of its own in place of learning_rate_init.
+        For solver="sgd" also "invscaling" and "adaptive". For any solver but "lbfgs" a schedule: "step_decay",
+        "cosine", "one_cycle" or "reduce_on_plateau" from learning_rate_init on, or an object such as `fastmlp.Cosine`,
+        which has rates of its own.
     learning_rate_init : float, default 0.001
     power_t : float, default 0.5
         The exponent of "invscaling".
@@ -102,7 +98,7 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
         Both for solver="sgd".
     early_stopping : bool or EarlyStopping, default False
         Watch the score on rows set aside, or on validation_data, and end with the best parameters. An `EarlyStopping`
-        says which metric it is, and how long to wait.
+        says which metric it is, and how long to wait; to it all rows set aside count alike, whatever sample_weight.
     validation_fraction : float, default 0.1
         The share that is set aside.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
@@ -112,7 +108,8 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
     loss : str or loss, default "log_loss"
         Or "focal", or an object such as `fastmlp.losses.Focal`.
     class_weight : dict or "balanced", optional
-        How much each class counts; "balanced" is in inverse proportion to the number of its rows.
+        How much each class counts; "balanced" is in inverse proportion to the number of its rows (to
+        their sample_weight, where that is given).
     label_smoothing : float, default 0
         In [0, 1): so much of the targets of log_loss is spread over all classes.
     dropout : float or sequence of float, default 0
@@ -124,7 +121,8 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
     clip_norm : float, optional
         The most that the norm of the gradient may be.
     ema : float, optional
-        The decay of a moving average of the parameters, with which training ends.
+        The decay of a moving average of the parameters, with which training ends (and on which partial_fit does not
+        go on: it has the others still).
     init : str, default "auto"
         scikit-learn's initial weights; or, as in `fastmlp.MLP`, "he_uniform", "he_normal", "glorot_uniform",
         "glorot_normal", "lecun_uniform", "lecun_normal", "zeros", with biases of 0.
@@ -220,7 +218,8 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
                 f"label_smoothing is {self.label_smoothing}, but loss is {loss!r}; it is for 'log_loss' alone"
             )
         focal = loss == "focal" or isinstance(loss, losses.Focal | losses.BinaryFocal)
-        kinds = (losses.Focal, losses.BinaryFocal) if focal else (SklearnSoftmaxCrossEntropy, SklearnBinaryCrossEntropy)
+        plain = losses.SoftmaxCrossEntropy, losses.BinaryCrossEntropy
+        kinds = (losses.Focal, losses.BinaryFocal) if focal else plain
         setting = [loss.parameter] if isinstance(loss, losses.Loss) else [] if focal else [self.label_smoothing]
         return kinds[self.out_activation_ == "logistic"](*setting)
 
@@ -234,7 +233,7 @@ class MLPClassifier(Estimator, neural_network.MLPClassifier):
         codes = y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0].astype(int)
         labels, given = self.classes_[codes], self.class_weight
         for key, weight in given.items() if isinstance(given, dict) else ():
-            check_number(f"class_weight of {key!r}", weight, 0, float("inf"), "a finite number of at least 0")
+            check_number(f"class_weight of {key!r}", weight, *NOT_NEGATIVE)
         with np.errstate(divide="ignore"):
             weights = compute_class_weight(given, classes=self.classes_, y=labels, sample_weight=sample_weight)
         weights[~np.isfinite(weights)] = 0  # "balanced", and a class of which no row counts
@@ -350,8 +349,9 @@ class MLPRegressor(Estimator, neural_network.MLPRegressor):
     batch_size : int, default "auto"
         Rows a step; "auto" is 200, or all if there are fewer.
     learning_rate : str or schedule, default "constant"
-        For solver="sgd" also "invscaling" and "adaptive". A schedule object such as `fastmlp.Cosine` goes with any
-        solver but "lbfgs", and has rates of its own in place of learning_rate_init.
+        For solver="sgd" also "invscaling" and "adaptive". For any solver but "lbfgs" a schedule: "step_decay",
+        "cosine", "one_cycle" or "reduce_on_plateau" from learning_rate_init on, or an object such as `fastmlp.Cosine`,
+        which has rates of its own.
     learning_rate_init : float, default 0.001
     power_t : float, default 0.5
         The exponent of "invscaling".
@@ -372,7 +372,7 @@ class MLPRegressor(Estimator, neural_network.MLPRegressor):
         Both for solver="sgd".
     early_stopping : bool or EarlyStopping, default False
         Watch the score on rows set aside, or on validation_data, and end with the best parameters. An `EarlyStopping`
-        says which metric it is, and how long to wait.
+        says which metric it is, and how long to wait; to it all rows set aside count alike, whatever sample_weight.
     validation_fraction : float, default 0.1
         The share that is set aside.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
@@ -388,7 +388,8 @@ class MLPRegressor(Estimator, neural_network.MLPRegressor):
     clip_norm : float, optional
         The most that the norm of the gradient may be.
     ema : float, optional
-        The decay of a moving average of the parameters, with which training ends.
+        The decay of a moving average of the parameters, with which training ends (and on which partial_fit does not
+        go on: it has the others still).
     init : str, default "auto"
         scikit-learn's initial weights; or, as in `fastmlp.MLP`, "he_uniform", "he_normal", "glorot_uniform",
         "glorot_normal", "lecun_uniform", "lecun_normal", "zeros", with biases of 0.
@@ -468,8 +469,7 @@ class MLPRegressor(Estimator, neural_network.MLPRegressor):
         return "exp" if self._objective().name == "poisson" else "identity"
 
     def _objective(self) -> losses.Loss:
-        objective = losses.loss_of(self.loss)
-        return SklearnSquaredError() if objective.name == "squared_error" else objective
+        return losses.loss_of(self.loss)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Any:

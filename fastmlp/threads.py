@@ -34,10 +34,10 @@ def _cgroup_cpus() -> float:
 def _from_environment() -> int | None:
     for name in ("FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(name, "").split(",")[0].strip()
-        if text.isdigit() and int(text) > 0:
-            return int(text)
+        if text.isdecimal() and int(text) > 0 and (int(text) <= MOST or name.startswith("OMP")):
+            return min(int(text), MOST)
         if text and name.startswith("FASTMLP"):
-            raise ValueError(f"{name} is {text!r}; it must be a whole number of at least 1")
+            raise ValueError(f"{name} is {text!r}; it must be a whole number from 1 to {MOST}")
     return None
 
 
@@ -45,10 +45,10 @@ def num_threads(threads: int | None = None) -> int:
     """How many threads to use at most: `threads`, else what set_num_threads, the environment or the machine says."""
     global _chosen
     if threads is not None:
-        return check_whole(threads, "threads", 1, MOST)
+        return check_whole("threads", threads, 1, MOST)
     if _chosen is None:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        _chosen = _from_environment() or max(1, int(min(cpus, _cgroup_cpus())))
+        _chosen = _from_environment() or max(1, int(min(cpus, _cgroup_cpus(), MOST)))
     return _chosen
 
 
@@ -73,7 +73,7 @@ def set_num_threads(n: int) -> None:
     >>> fastmlp.set_num_threads(1)
     """
     global _chosen
-    _chosen = check_whole(n, "n", 1, MOST)
+    _chosen = check_whole("n", n, 1, MOST)
 
 
 def cpu_info() -> dict[str, object]:

@@ -79,7 +79,7 @@ class Training:
             progress = self.progress
             history = progress.history
             if call.validation is not None:
-                history.metric = getattr(self.metric, "__name__", None) or str(self.metric)
+                history.metric = metrics.name_of(self.metric)
             if self.watch is not None:
                 for value in self._watched():
                     self.watch.see(value)
@@ -275,7 +275,7 @@ def described(stopping: EarlyStopping | None) -> str | None:
     """Early stopping in words that are the same in every process, for a checkpoint."""
     if stopping is None:
         return None
-    metric = getattr(stopping.metric, "__qualname__", stopping.metric)
+    metric = metrics.name_of(stopping.metric, "__qualname__")
     return f"{metric}, {stopping.patience}, {stopping.min_delta}, {stopping.restore_best}"
 
 
@@ -296,7 +296,11 @@ def evaluate(
     if true.ndim == 2 and true.shape[1] == 1:
         true, pred = true[:, 0], pred[:, 0]
     function = metric if callable(metric) else metrics.METRICS[metric].function
-    return loss, float(function(true, pred))
+    value = function(true, pred)
+    try:
+        return loss, float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"metric {metrics.name_of(metric)} gave {value!r}; it must give a number") from None
 
 
 def progress_bar() -> Any:

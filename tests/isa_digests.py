@@ -70,14 +70,14 @@ def elementwise(digests, rng, dtype):
     )
     with np.errstate(all="ignore"):
         z = np.concatenate([z, -z]).astype(dtype)
-    names = [*ACTIVATIONS, "relu_mask", *(f"{name}_derivative" for name in DIFFERENTIABLE)]
+    names = [*ACTIVATIONS, "relu_mask", *(f"{name}_derivative" for name in (*DIFFERENTIABLE, "exp"))]
     for name in names:
         kernel = getattr(kernels, name)
         digests.add(f"{name} {dtype}", kernel(z), *(kernel(z[:n]) for n in SIZES))
 
 
 def losses(digests, rng, dtype):
-    for K in (2, *SIZES[1:], 100):
+    for K in (1, 2, *SIZES[1:], 100):
         z = values(rng, 37, K, dtype=dtype) * dtype.type(3)
         z[3, 0], z[5], z[7, -1], z[9, K // 2], z[11, 0] = -np.inf, -np.inf, np.inf, np.nan, 1e30
         y, t = rng.random((37, K)).astype(dtype), rng.integers(0, K, 37)

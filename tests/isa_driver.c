@@ -97,6 +97,8 @@ static void tell(const char *name, int a, int b, int d, const void *p, ptrdiff_t
     printf("%s %d %d %s %016llx\n", name, a, b, d ? "double" : "float", (unsigned long long)hash);
 }
 
+static int takes_classes(int loss) { return loss == FM_SOFTMAX_CROSS_ENTROPY || loss == FM_FOCAL; }
+
 static void *x, *w, *b, *y, *y2, *scratch;
 
 static void products(const fm_ops *ops, int d)
@@ -137,8 +139,6 @@ static void elementwise(const fm_ops *ops, int d)
         }
 }
 
-static int takes_classes(int loss) { return loss == FM_SOFTMAX_CROSS_ENTROPY || loss == FM_FOCAL; }
-
 static void losses(const fm_ops *ops, int d)
 {
     enum { B = 37 };
@@ -168,25 +168,32 @@ static void losses(const fm_ops *ops, int d)
     }
 }
 
-/* Ten epochs of a network I-H-H'-O, then inference, one row and a gradient of the caller's own. */
-static void network(const fm_ops *ops, int d, int I, int H, int O, int activation, int loss, int siamese, int rule, int threads)
+/* Ten epochs of a network I-H-H'-O, with all that training can do besides if `more`, then inference, one row and a gradient of
+ * the caller's own. */
+static void network(const fm_ops *ops, int d, int I, int H, int O, int activation, int loss, int siamese, int rule, int threads,
+                    int more)
 {
-    enum { ROWS = 61, BATCH = 13 };
+    enum { ROWS = 61, BATCH = 13, STEPS = 5 };
     const int outputs = siamese ? 1 : O, widths[] = {I, H, SIZES[(activation + 4) % 8], outputs};
     fm_layer layers[3];
     ptrdiff_t at = 0, before = 0;
     for (int l = 0; l < 3; ++l) {
         const ptrdiff_t ld = (widths[l + 1] + 15) / 16 * 16;
         const int bias = l != 1 || activation % 2;
-        layers[l] = (fm_layer){widths[l], widths[l + 1], ld, at, bias ? at + widths[l] * ld : -1, before, l < 2 ? activation : FM_IDENTITY};
+        layers[l] = (fm_layer){widths[l], widths[l + 1], ld, at, bias ? at + widths[l] * ld : -1, before, l < 2 ? activation : FM_IDENTITY,
+                               more && l < 2 ? 0.25 : 0};
         at += (widths[l] + bias) * ld, before += ld;
     }
-    const fm_net net = {layers, 3, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese};
-    fm_optimizer optimizer = {.rule = rule, .learning_rate = 0.01, .weight_decay = 0.01, .decoupled_decay = rule == FM_ADAM ? 0.1 : 0,
+    const fm_net net = {layers, 3, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese, more * 0.5, more, more};
+    fm_optimizer optimizer = {.rule = rule, .learning_rate = 0.01, .weight_decay = 0.01,
+                              .decoupled_decay = rule == FM_ADAM || rule == FM_LION ? 0.1 : 0, .plain_epsilon = more,
                               .momentum = 0.9, .nesterov = activation % 2, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
                               .beta1_power = 1, .beta2_power = 1};
     void *params = room(), *grads = room(), *m = room(), *v = room(), *X2 = room(), *dz = room();
     void *workspace = calloc((size_t)fm_workspace(&net, BATCH, threads) + (size_t)fm_workspace(&net, ROWS, threads), sizeof(double));
+    void *average = room(), *weights = room();
+    const double rates[STEPS] = {0.01, 0.02, 0.015, 0.01, 0.005};
+    double told[STEPS] = {0};
     int64_t t[ROWS];
     uint32_t order[ROWS];
     draw(params, layers, 3, d);
@@ -196,8 +203,18 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
     for (int r = 0; r < ROWS; ++r)
         t[r] = (int64_t)(next() % (uint64_t)outputs);
     fm_training training = {.net = &net, .params = params, .grads = grads, .slots = {m, v}, .X = {x, X2},
-                            .y = net.loss == FM_SOFTMAX_CROSS_ENTROPY ? (void *)t : w, .rows = ROWS, .batch = BATCH,
+                            .y = takes_classes(net.loss) ? (void *)t : w, .rows = ROWS, .batch = BATCH,
                             .optimizer = &optimizer, .workspace = workspace, .threads = threads};
+    if (more) {
+        for (int i = 0; i < ROWS * outputs; ++i) /* as counts and chances are */
+            put(w, i, d, fabs(get(w, i, d)));
+        for (int r = 0; r < ROWS; ++r)
+            put(weights, r, d, 0.5 + fabs(number(1)));
+        draw(average, layers, 3, d);
+        training.average = average, training.average_decay = 0.9, training.weights = weights, training.rates = rates;
+        training.losses = told, training.l1 = 0.001, training.l2 = 0.01, training.max_norm = 1, training.seed = 7;
+        training.clip_norm = rule % 2 ? 0.1 : 0, training.as_scikit_learn = rule / 2;
+    }
     int status = FM_OK;
     for (uint32_t epoch = 0; epoch < 10 && !status; ++epoch) {
         ops->permutation(order, ROWS, 5, epoch);
@@ -205,8 +222,10 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
         training.next = 0;
         status = ops->train(&training, fm_seconds() + 1e9);
     }
-    const int name = activation + 100 * loss + 1000 * siamese + 10000 * rule;
+    const int name = activation + 100 * loss + 1000 * siamese + 10000 * rule + 100000 * more;
     tell("train", name, H, 1, &training.loss, 1);
+    tell("losses", name, H, 1, told, STEPS);
+    tell("average", name, H, d, average, at);
     tell("params", name, status, d, params, at);
     tell("grads", name, H, d, grads, at);
     tell("m", name, H, d, m, at);
@@ -327,7 +346,7 @@ static void guarded_network(const fm_ops *ops, int d, int B, int I, int H, int O
     }
     const fm_net net = {layers, 2, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese};
     const int batch = 1 + B / 2, threads = batch < 3 ? 1 : 1 + turn % 3;
-    fm_optimizer optimizer = {.rule = turn % 2 ? FM_ADAM : FM_SGD, .learning_rate = 0.01, .weight_decay = turn % 4 / 2 * 0.01,
+    fm_optimizer optimizer = {.rule = turn % 4, .learning_rate = 0.01, .weight_decay = turn % 4 / 2 * 0.01,
                               .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .beta1_power = 1, .beta2_power = 1};
     void *params = zeros(0, at, d), *X[2] = {numbers(4, B * I, d), numbers(5, B * I, d)};
     void *y = net.loss == FM_SOFTMAX_CROSS_ENTROPY ? classes(6, B, widths[2]) : numbers(6, B * widths[2], d);
@@ -442,10 +461,14 @@ int main(int argc, char **argv)
         for (int activation = FM_IDENTITY; activation <= FM_SIGMOID; ++activation)
             for (int loss = 0; loss < 3; ++loss) {
                 const int H = SIZES[(activation + 4 * loss + 2) % N_SIZES];
-                network(table[d], d, H == 97 ? 130 : 7, H, 2 + 3 * loss, activation, loss, 0, (activation + loss) % 2, 1 + loss);
+                network(table[d], d, H == 97 ? 130 : 7, H, 2 + 3 * loss, activation, loss, 0, (activation + loss) % 2, 1 + loss, 0);
             }
         for (int activation = FM_IDENTITY; activation <= FM_SIGMOID; ++activation)
-            network(table[d], d, 7, SIZES[activation + 2], 1, activation, 2, 1, activation % 2, 1);
+            network(table[d], d, 7, SIZES[activation + 2], 1, activation, 2, 1, activation % 2, 1, 0);
+        for (int loss = FM_SQUARED_ERROR; loss <= FM_BINARY_FOCAL; ++loss)
+            for (int rule = FM_SGD; rule <= FM_LION; ++rule)
+                network(table[d], d, loss % 2 ? 7 : 130, rule % 2 ? 33 : 97, takes_classes(loss) ? 5 : 1 + rule,
+                        (loss + 4 * rule) % (FM_SIGMOID + 1), loss, 0, rule, 1 + rule % 2, 1);
     }
     return 0;
 }

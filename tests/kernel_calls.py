@@ -7,7 +7,8 @@ from oracle import ACTIVATIONS, DIFFERENTIABLE
 
 from fastmlp import kernels
 
-ELEMENTWISE = [*ACTIVATIONS, "relu_mask", *(f"{name}_derivative" for name in DIFFERENTIABLE)]
+OF_VALUES = ("binary_cross_entropy", "squared_error", "absolute_error", "huber", "quantile", "poisson")
+ELEMENTWISE = [*ACTIVATIONS, "relu_mask", *(f"{name}_derivative" for name in (*DIFFERENTIABLE, "exp"))]
 
 
 def calls(rng, dtype, rows=5, inputs=9, outputs=7):
@@ -29,9 +30,10 @@ def calls(rng, dtype, rows=5, inputs=9, outputs=7):
         "softmax": ((z,), {}),
         "log_softmax": ((z,), {}),
         "softmax_cross_entropy": ((z,), {"t": t}),
-        "binary_cross_entropy": ((z, y), {}),
-        "squared_error": ((z, y), {}),
+        "focal": ((z,), {"t": t}),
+        "binary_focal": ((z, y.round()), {}),
     }
+    table.update({name: ((z, y), {}) for name in OF_VALUES})
     table.update({name: ((z,), {}) for name in ELEMENTWISE})
     return {name: (getattr(kernels, name), list(arrays), extra) for name, (arrays, extra) in table.items()}
 

@@ -172,6 +172,14 @@ def uniform(n, limit, seed, layer):
     return limit * (2 * (np.array([r >> 11 for r in draws(seed, n, layer, 0)]) * 2.0**-53) - 1)
 
 
+def kept(p, rows, ld, seed, step, layer):
+    """Which hidden units (rows, ld), padding included, dropout of chance p leaves: their words are at least p 2^32."""
+    block = np.arange(rows * ld // 4, dtype=np.uint64)
+    counter = np.stack([block, *(np.full_like(block, word) for word in (0, step, 2 + 256 * layer))], axis=-1)
+    words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
+    return words.reshape(rows, ld) >= int(p * 2**32)
+
+
 def permutation(n, seed, epoch):
     """The order of an epoch: Fisher-Yates from the end, place i swapped with place floor(draw (i + 1) / 2^64)."""
     order, draw = list(range(n)), draws(seed, n, epoch, 1)

@@ -1,5 +1,7 @@
 """What the tests of saved networks share."""
 
+import os
+
 import pytest
 
 from fastmlp import MLP, SGD, FormatError, load
@@ -22,6 +24,20 @@ def facts(net):
     tensors = [array.tobytes() for array in (*net.weights, *net.biases) if array is not None]
     slots = [slot.tobytes() for slot in state.pop("slots")]
     return type(net), [getattr(net, name) for name in names], tensors, state, slots
+
+
+class Numbered:
+    """A path that has a new name each time it is asked for: so that every checkpoint stays."""
+
+    def __init__(self, folder, suffix):
+        self.folder, self.suffix, self.names = folder, suffix, []
+
+    def __fspath__(self):
+        self.names.append(str(self.folder / f"{len(self.names)}{self.suffix}"))
+        return self.names[-1]
+
+    def written(self):
+        return [name for name in self.names if os.path.exists(name)]
 
 
 def refused(path, data, message=""):

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from saved import facts
+from saved import Numbered, facts
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, AdamW, FormatError, SiameseMLP, _npz, load
@@ -22,20 +22,6 @@ NETWORKS = {
     "siamese": lambda dtype: SiameseMLP([5, 9], seed=1, dtype=dtype),
 }
 OPTIMIZERS = {"classes": Adam(0.01), "values": SGD(0.05, momentum=0.9, nesterov=True), "siamese": AdamW(0.01)}
-
-
-class Numbered:
-    """A path that has a new name each time it is asked for: so that every checkpoint stays."""
-
-    def __init__(self, folder, suffix):
-        self.folder, self.suffix, self.names = folder, suffix, []
-
-    def __fspath__(self):
-        self.names.append(str(self.folder / f"{len(self.names)}{self.suffix}"))
-        return self.names[-1]
-
-    def written(self):
-        return [name for name in self.names if os.path.exists(name)]
 
 
 def arguments(net, rng, rows=ROWS):

@@ -11,12 +11,13 @@ import sys
 
 import numpy as np
 import pytest
+from child import environment
 
 import fastmlp
 from fastmlp import digits
 from fastmlp.preprocessing import preprocessing_of
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(fastmlp.__file__)), "PYTHONWARNINGS": "error"}
+ENVIRONMENT = environment(PYTHONWARNINGS="error")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import re
 import pytest
 
 import fastmlp
+from fastmlp import digits
 
 MODULES = [f"fastmlp.{module.name}" for module in pkgutil.iter_modules(fastmlp.__path__) if module.name != "__main__"]
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
@@ -59,7 +60,8 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
 
 def public():
     """Every public name of fastmlp and its public modules, and the public methods of its classes."""
-    for module in (fastmlp, fastmlp.kernels, fastmlp.handmade, fastmlp.metrics, fastmlp.plots):
+    modules = (fastmlp.kernels, fastmlp.losses, fastmlp.handmade, fastmlp.metrics, fastmlp.plots, digits)
+    for module in (fastmlp, *modules):
         for name in getattr(module, "__all__", None) or dir(module):
             thing = getattr(module, name)
             if name.startswith("_") or not callable(thing) or not thing.__module__.startswith("fastmlp"):

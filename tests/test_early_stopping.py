@@ -1,15 +1,15 @@
 """Early stopping: which epoch is the last and which the best, by a plain loop; and that a resumed fit agrees."""
 
-import os
 from functools import partial
 
 import numpy as np
 import oracle
 import pytest
-from saved import facts
+from saved import Numbered, facts
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, Callback, EarlyStopping, load, metrics
+from fastmlp.training import described
 
 
 class Copies(Callback):
@@ -106,6 +106,41 @@ def test_a_function_is_greater_for_better(rng):
     assert (history.metric, history.val_metric[-1]) == ("worse", min(history.val_metric[-2:]))
 
 
+def test_a_function_of_fastmlp_metrics_is_its_name(rng):
+    X = rng.normal(size=(60, 4))
+    y = X @ rng.normal(size=4)
+    results = []
+    for metric in ("mean_absolute_error", metrics.mean_absolute_error):
+        net = MLP([4, 8, 1], loss="squared_error", seed=1)
+        history = net.fit(X, y, epochs=15, validation_data=(X, y), early_stopping=EarlyStopping(metric, patience=3))
+        results.append((history.metric, history.val_metric, net.params.tobytes()))
+    assert results[0] == results[1]
+    assert results[0][1][-1] < results[0][1][0]
+
+
+class Best:
+    """A metric that is an object."""
+
+    def __call__(self, y_true, y_pred):
+        return float((y_true == y_pred).mean())
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [(lambda: partial(np.dot, out=None), "dot(out=None)"), (Best, "Best"), (lambda: metrics.f1, "f1")],
+)
+def test_a_metric_has_the_same_name_in_every_process(metric, name):
+    # which is what a checkpoint remembers of it: no address
+    assert described(EarlyStopping(metric())) == described(EarlyStopping(metric())) == f"{name}, 10, 0.0, True"
+
+
+def test_a_metric_must_give_a_number(rng):
+    train, validation = noisy(rng)
+    stopping = EarlyStopping(lambda y_true, y_pred: None)
+    with pytest.raises(TypeError, match=r"metric <lambda> gave None; it must give a number"):
+        MLP([6, 16, 2]).fit(*train, epochs=1, validation_data=validation, early_stopping=stopping)
+
+
 def test_a_metric_that_is_not_a_number_never_improves(rng):
     train, validation = noisy(rng)
     net = MLP([6, 16, 2], seed=1)
@@ -151,20 +186,6 @@ def test_it_needs_validation_data():
 def test_settings_are_checked(settings, name):
     with pytest.raises(ValueError, match=f"^{name} is .*; it must be "):
         EarlyStopping(**settings)
-
-
-class Numbered:
-    """A path that has a new name each time it is asked for: so that every checkpoint stays."""
-
-    def __init__(self, folder, suffix):
-        self.folder, self.suffix, self.names = folder, suffix, []
-
-    def __fspath__(self):
-        self.names.append(str(self.folder / f"{len(self.names)}{self.suffix}"))
-        return self.names[-1]
-
-    def written(self):
-        return [name for name in self.names if os.path.exists(name)]
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])

@@ -148,7 +148,9 @@ def test_settings_of_fit_are_checked(settings):
 def test_validation_data_are_checked_before_training():
     net, X, t = MLP([4, 3]), np.ones((5, 4)), np.zeros(5, int)
     for bad in ((X[:, :3], t), (X, t[:4]), (X, t + 3)):
-        oracle.refused(net, lambda bad=bad: net.fit(X, t, epochs=1, validation_data=bad), ValueError, "(?s).")
+        oracle.refused(
+            net, lambda bad=bad: net.fit(X, t, epochs=1, validation_data=bad), ValueError, r"^validation_data\[[01]\]"
+        )
 
 
 def test_a_batch_larger_than_the_data_is_all_of_it(rng):

@@ -4,7 +4,6 @@ The first fork has to come before the first thread, so each way is tried in a ch
 """
 
 import multiprocessing
-import os
 import pathlib
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import warnings
 
 import numpy as np
 import pytest
+from child import environment
 
 import fastmlp
 
@@ -76,9 +76,8 @@ def main(method):
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_a_child_process_trains_whatever_its_parent_does(method):
     here = pathlib.Path(__file__).resolve()
-    env = {**os.environ, "PYTHONPATH": str(pathlib.Path(fastmlp.__file__).parent.parent)}
     program = subprocess.run(
-        [sys.executable, str(here), method], env=env, cwd=here.parent, capture_output=True, text=True
+        [sys.executable, str(here), method], env=environment(), cwd=here.parent, capture_output=True, text=True
     )
     assert (program.returncode, program.stdout) == (0, "all alike\n"), program.stderr
 

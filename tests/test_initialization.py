@@ -48,6 +48,22 @@ def test_weights_are_the_documented_stream(dtype):
             assert oracle.same(W, drawn.astype(dtype).reshape(W.shape))
 
 
+@pytest.mark.parametrize("rule", ["he", "glorot", "lecun"])
+def test_normal_weights_are_those_of_the_polar_method(rule):
+    net = MLP([31, 40, 3], dtype="float64", init=f"{rule}_normal", seed=2**33 + 1)
+    for layer, W in enumerate(net.weights):
+        fan_out, fan_in = W.shape
+        variance = {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out), "lecun": 1 / fan_in}[rule]
+        drawn = iter(oracle.uniform(2 * (W.size + 64), 1.0, net.seed, layer))
+        expected = []
+        while len(expected) < W.size:
+            a, b = next(drawn), next(drawn)
+            if 0 < (s := a * a + b * b) < 1:
+                expected += [x * math.sqrt(-2 * math.log(s) / s * variance) for x in (a, b)]
+        # some ten roundings on either side, of one unit roundoff each
+        assert np.allclose(W.ravel(), expected[: W.size], rtol=20 * oracle.unit_roundoff(W.dtype), atol=0)
+
+
 def test_philox_is_the_published_one():
     # the known answers that come with Random123
     for counter, key, words in (

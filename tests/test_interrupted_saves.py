@@ -12,9 +12,8 @@ import subprocess
 import sys
 
 import pytest
+from child import environment
 from saved import save_small
-
-import fastmlp
 
 MEMORY = {"brk", "futex", "madvise", "mmap", "mprotect", "mremap", "munmap"}  # their failures are no OSError
 
@@ -23,12 +22,11 @@ class Saver:
     """A process that saves over a path again and again, under an eye of strace each time."""
 
     def __init__(self, path):
-        root = pathlib.Path(fastmlp.__file__).parent.parent
         elsewhere = pathlib.Path(sys.executable).parent
         self.log = path.parent.parent / "log"
         self.child = subprocess.Popen(
             [sys.executable, __file__, path],
-            env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{pathlib.Path(__file__).parent}"},
+            env=environment(pathlib.Path(__file__).parent),
             cwd=elsewhere,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+from child import environment
 
 import fastmlp
 
@@ -21,8 +22,7 @@ CSRC = HERE.parent / "csrc"
 
 def python(*arguments, cwd, isa=None):
     """A child with FASTMLP_ISA set, away from the source tree, that imports the package under test."""
-    env = {k: v for k, v in os.environ.items() if k != "FASTMLP_ISA"}
-    env["PYTHONPATH"] = str(pathlib.Path(fastmlp.__file__).parent.parent)
+    env = {k: v for k, v in environment().items() if k != "FASTMLP_ISA"}
     if isa is not None:
         env["FASTMLP_ISA"] = isa
     return subprocess.run([sys.executable, *arguments], env=env, cwd=cwd, capture_output=True, text=True)
@@ -87,9 +87,8 @@ print(*fastmlp.cpu_info()["isas"], hashlib.sha256(net.params.tobytes() + net(X).
 @pytest.mark.skipif(platform.machine() != "x86_64" or not shutil.which("qemu-x86_64"), reason="needs qemu-x86_64")
 @pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="a sanitizer's memory does not fit the emulator's")
 def test_a_cpu_without_avx2_gives_the_same_bits(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(pathlib.Path(fastmlp.__file__).parent.parent)}
     old = ["qemu-x86_64", "-cpu", "Nehalem", sys.executable, "-c", TRAIN]
-    found = subprocess.run(old, env=env, cwd=tmp_path, capture_output=True, text=True)
+    found = subprocess.run(old, env=environment(), cwd=tmp_path, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     known = python("-c", TRAIN, cwd=tmp_path).stdout.split()
     assert found.stdout.split() == ["scalar", known[-1]]

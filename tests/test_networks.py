@@ -147,7 +147,7 @@ def test_padding_is_zero_and_stays_zero(rng, dtype):
                 assert not slot[where].any()
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS[:9])
+@pytest.mark.parametrize("activation", DIFFERENTIABLE)
 @pytest.mark.parametrize("junk", [1.0, -3e4, np.nan, np.inf])
 def test_junk_in_the_padding_changes_no_result(rng, dtype, activation, junk):
     nets = [MLP([5, 19, 3, 2], activation=activation, dtype=dtype, seed=1) for _ in range(2)]

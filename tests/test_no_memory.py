@@ -14,6 +14,7 @@ import sys
 
 import numpy as np
 import pytest
+from child import environment
 from saved import facts
 
 import fastmlp
@@ -114,10 +115,9 @@ def test_any_request_for_memory_fails(tmp_path):
     folder.mkdir()
     flags = ["-shared", "-fPIC", "-fno-builtin", "-Wall", "-Wextra", "-Werror"]
     subprocess.run([compiler, *flags, "-o", library, HERE / "failing_malloc.c"], check=True)
-    root = pathlib.Path(fastmlp.__file__).parent.parent
     child = subprocess.run(
         [sys.executable, __file__, library, folder],
-        env=os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{root}{os.pathsep}{HERE}"},
+        env=environment(HERE, LD_PRELOAD=str(library)),
         cwd=tmp_path,
         capture_output=True,
         text=True,

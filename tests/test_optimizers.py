@@ -225,7 +225,9 @@ def test_settings_are_immutable_and_compare_by_value():
     [(kind, {name: value})
      for kind, names in ((SGD, ("learning_rate", "momentum", "weight_decay")),
                          (Adam, ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")),
-                         (AdamW, ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")))
+                         (AdamW, ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")),
+                         (RMSprop, ("learning_rate", "rho", "momentum", "epsilon", "weight_decay")),
+                         (Lion, ("learning_rate", "beta1", "beta2", "weight_decay")))
      for name in names for value in (-0.5, np.nan, np.inf, "much", None)]
     + [(Adam, {"beta1": 1.0}), (AdamW, {"beta2": 1.0}), (SGD, {"nesterov": "yes"})],
 )  # fmt: skip

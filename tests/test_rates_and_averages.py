@@ -1,6 +1,5 @@
 """Schedules and averaged weights in fit: as steps with plain rates, averaged by hand; resumed as unbroken."""
 
-import os
 import signal
 from functools import partial
 from time import perf_counter
@@ -8,7 +7,7 @@ from time import perf_counter
 import numpy as np
 import oracle
 import pytest
-from saved import facts
+from saved import Numbered, facts
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, AdamW, Callback, EarlyStopping, History, Lion, Regularization, RMSprop, load
@@ -146,20 +145,6 @@ def test_early_stopping_returns_to_the_best_average(rng):
     assert oracle.same(net.params, twin.params)
 
 
-class Numbered:
-    """A path that has a new name each time it is asked for: so that every checkpoint stays."""
-
-    def __init__(self, folder):
-        self.folder, self.names = folder, []
-
-    def __fspath__(self):
-        self.names.append(str(self.folder / f"{len(self.names)}.npz"))
-        return self.names[-1]
-
-    def written(self):
-        return [name for name in self.names if os.path.exists(name)]
-
-
 EVERYTHING = {
     "cosine": {"optimizer": Adam(SCHEDULES["cosine"], ema=0.9, clip_norm=1.0)},
     "plateau": {"optimizer": RMSprop(SCHEDULES["plateau"], momentum=0.5), "class_weight": "balanced"},
@@ -178,7 +163,7 @@ def test_every_checkpoint_leads_to_the_same_bits(tmp_path, rng, name, dropout):
     def fresh():
         return MLP([4, 16, 3], seed=1, dropout=dropout)
 
-    unbroken, kept, path = fresh(), fresh(), Numbered(tmp_path)
+    unbroken, kept, path = fresh(), fresh(), Numbered(tmp_path, ".npz")
     history = unbroken.fit(X, y, **settings)
     kept.fit(X, y, **settings, checkpoint=path, checkpoint_every=3, callbacks=Callback())
     assert facts(kept) == facts(unbroken)
@@ -226,7 +211,7 @@ def test_an_interrupt_at_any_moment_leaves_a_checkpoint_to_go_on_from(tmp_path, 
 
 def test_load_gives_the_average(tmp_path, rng):
     X, y = data(rng)
-    net, path = MLP([4, 16, 3], seed=1), Numbered(tmp_path)
+    net, path = MLP([4, 16, 3], seed=1), Numbered(tmp_path, ".npz")
     net.fit(X, y, epochs=3, batch_size=16, optimizer=Adam(0.01, ema=0.9), checkpoint=path)
     for epochs, name in enumerate(path.written(), 1):
         shorter = MLP([4, 16, 3], seed=1)

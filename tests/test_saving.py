@@ -13,6 +13,7 @@ import zipfile
 import crafted
 import numpy as np
 import pytest
+from child import environment
 from saved import facts, save_small
 
 import fastmlp
@@ -219,11 +220,9 @@ def test_a_directory_in_the_way(tmp_path):
 
 
 def run(code, *arguments):
-    root = os.path.dirname(os.path.dirname(fastmlp.__file__))
-    environment = os.environ | {"PYTHONPATH": root}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     elsewhere = os.path.dirname(sys.executable)  # than in a clone, whose sources would come first
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=elsewhere)
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, cwd=elsewhere)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")

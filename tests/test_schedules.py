@@ -1,5 +1,7 @@
 """Learning-rate schedules: their formulas to high precision, and that they are pure."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import mpmath
@@ -7,7 +9,7 @@ import numpy as np
 import oracle
 import pytest
 
-from fastmlp import Cosine, History, OneCycle, ReduceOnPlateau, StepDecay, schedules
+from fastmlp import SGD, Adam, Cosine, History, Lion, OneCycle, ReduceOnPlateau, RMSprop, StepDecay, schedules
 
 
 def whole(schedule, steps, epochs, history=None):
@@ -122,10 +124,19 @@ def test_reduce_on_plateau_is_a_function_of_the_history_alone(rng):
 
 
 def test_a_long_history_costs_no_more_than_a_short_one():
-    history, schedule = History(loss=[1.0] * 100_000), ReduceOnPlateau(1.0)
+    class Losses(list):
+        looked_at = 0
+
+        def __getitem__(self, at):
+            found = super().__getitem__(at)
+            self.looked_at += len(found) if isinstance(at, slice) else 1
+            return found
+
+    history, schedule = History(loss=Losses([1.0] * 100_000)), ReduceOnPlateau(1.0)
     for _ in range(5000):
         history.loss.append(1.0)
         schedule.rates(0, 1, 1, history)
+    assert history.loss.looked_at == 105_000  # each once
 
 
 def test_a_loss_that_is_not_a_number_is_no_improvement():
@@ -161,3 +172,34 @@ def test_settings_are_checked(make, name):
     assert error is not None
     assert str(error).startswith(f"{name} is ")
     assert "; it must be " in str(error)
+
+
+def test_reduce_on_plateau_in_threads(rng):
+    """Fits in several threads take turns at its memory of the last answer."""
+    losses, kept = [rng.uniform(1, 2, 40).tolist() for _ in range(4)], sys.getswitchinterval()
+
+    def rates(losses):
+        schedule, found = ReduceOnPlateau(1.0, 0.5, patience=2), []
+        for _ in range(100):
+            history = History()
+            for loss in losses:
+                history.loss.append(loss)
+                found.append(schedule.rates(0, 1, 1, history)[0])
+        return found
+
+    wanted = [rates(some) for some in losses]
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(rates, losses)) == wanted
+    finally:
+        sys.setswitchinterval(kept)
+
+
+def test_a_name_is_short_for_a_schedule_with_the_optimizer_s_own_rate():
+    assert Adam("cosine") == Adam(Cosine(1e-3))
+    assert SGD("one_cycle") == SGD(OneCycle(0.01))
+    assert RMSprop("step_decay", rho=0.5) == RMSprop(StepDecay(1e-3), rho=0.5)
+    assert Lion("reduce_on_plateau") == Lion(ReduceOnPlateau(1e-4))
+    with pytest.raises(ValueError, match=r"learning_rate is 'cosin' \(did you mean 'cosine'\?\)"):
+        SGD("cosin")

@@ -1,8 +1,6 @@
 """What is there to see: summaries, lines and bars of progress, pictures."""
 
 import html.parser
-import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -10,6 +8,7 @@ import sys
 import numpy as np
 import oracle
 import pytest
+from child import environment
 
 import fastmlp
 from fastmlp import MLP, SGD, History, SiameseMLP, digits
@@ -253,8 +252,7 @@ for use in (
 
 def test_what_is_missing_is_named(tmp_path):
     command = [sys.executable, "-c", WITHOUT]
-    environment = os.environ | {"PYTHONPATH": str(pathlib.Path(fastmlp.__file__).parent.parent)}
-    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    found = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert found.stderr == ""
     bar, *pictures = found.stdout.splitlines()
     assert bar == "verbose='bar' needs tqdm: pip install 'fastmlp[progress]'"

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import os
 import pickle
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from functools import partial
 import numpy as np
 import oracle
 import pytest
+from child import environment
 
 import fastmlp
 from fastmlp import digits
@@ -68,9 +68,8 @@ try:
 except ImportError as error:
     print(error)
 """
-    environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(fastmlp.__file__))}
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", code], env=environment(), capture_output=True, text=True, check=True
     )
     assert "pip install 'fastmlp[sklearn]'" in done.stdout
 

@@ -1,13 +1,14 @@
 """What scikit-learn's users have been refused, as parameters of fastmlp's estimators: each does what it says."""
 
 import copy
+import pickle
 
 import numpy as np
 import oracle
 import pytest
 
 import fastmlp
-from fastmlp import digits, losses, reference
+from fastmlp import digits, losses, reference, schedules
 
 pytest.importorskip("sklearn")
 
@@ -81,8 +82,8 @@ def test_activations(data, kind):
     assert not oracle.same(parameters(fitted(kind, X, y, activation="sigmoid")), parameters(fitted(kind, X, y)))
 
 
-def gradient_step(model, X, y, objective, kind):
-    """The loss of one step of gradient descent on all rows, and what the parameters were before it."""
+def gradient_step(X, y, objective, kind):
+    """A model after one step of gradient descent on all rows."""
     settings = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.1, "max_iter": 1, "batch_size": len(X)}
     return fitted(kind, X, y, loss=objective, alpha=0.0, **settings)
 
@@ -91,7 +92,7 @@ def gradient_step(model, X, y, objective, kind):
                                   losses.Quantile(0.9), losses.SquaredError(), losses.Poisson()], ids=repr)  # fmt: skip
 def test_losses_of_values(data, loss):
     X, y = data[0], data[1] / 3
-    model = gradient_step(None, X, y, loss, MLPRegressor)
+    model = gradient_step(X, y, loss, MLPRegressor)
     net = fastmlp.MLP([64, 12, 1], loss=loss, dtype="float64")
     start = neural_network.MLPRegressor(hidden_layer_sizes=(12,), max_iter=1, random_state=0, learning_rate_init=1e-300)
     start.fit(X, y)
@@ -153,7 +154,10 @@ def test_solvers_by_name_or_as_objects(data, kind, name):
     twice = fitted(kind, X, y, solver=name, max_iter=1)
     for _ in range(5):
         twice.partial_fit(X, y)
-    assert twice.loss_curve_[1:3] != by_name.loss_curve_[:2]
+    # each partial_fit is one epoch more, and goes on from the optimizer's state
+    assert len(twice.loss_curve_) == 6
+    assert twice.loss_curve_[-1] < twice.loss_curve_[0]
+    assert twice._live[0].optimizer_state()["steps"] == 6 * -(-len(X) // 50)
 
 
 @both
@@ -402,7 +406,7 @@ def test_scikit_learn_s_own_callbacks(data, kind):
     {"activation": "rleu"}, {"activation": "impulse"}, {"activation": ["relu", "relu"]}, {"activation": ["relu2"]},
     {"solver": "adamax"}, {"loss": "hinge"}, {"dropout": 1.0}, {"dropout": [0.1, 0.1]}, {"dropout": [2.0]}, {"l1": -1},
     {"max_norm": 0}, {"clip_norm": -1}, {"ema": 1.0}, {"init": "he"}, {"callbacks": 3}, {"early_stopping": "yes"},
-    {"learning_rate": "cosine"}, {"learning_rate": 0.1}, {"learning_rate": None}, {"learning_rate": fastmlp.Cosine},
+    {"learning_rate": "cosin"}, {"learning_rate": 0.1}, {"learning_rate": None}, {"learning_rate": fastmlp.Cosine},
     {"hidden_layer_sizes": (2.5,)}, {"hidden_layer_sizes": ("a",)},
 ], ids=repr)  # fmt: skip
 @both
@@ -479,3 +483,132 @@ def test_bad_values_of_a_regressor_are_named(data):
 def test_lbfgs_refuses_what_needs_steps(data, setting):
     with pytest.raises(ValueError, match=f"lbfgs.*{next(iter(setting))}"):
         fitted(MLPRegressor, *data, solver="lbfgs", **setting)
+
+
+@both
+def test_callbacks_may_save_and_copy_the_network(data, kind, tmp_path):
+    X, y = data
+
+    class Save(fastmlp.Callback):
+        def on_epoch_end(self, net, epoch, history):
+            net.save(tmp_path / "net.npz")
+            self.copies = fastmlp.load(tmp_path / "net.npz"), copy.deepcopy(net), pickle.loads(pickle.dumps(net))
+            self.shown = repr(net) + str(net.summary())
+
+    for solver in ("adam", "sgd"):
+        save = Save()
+        model = fitted(kind, X, y, solver=solver, callbacks=save)
+        for net in save.copies:
+            assert oracle.same(net.weights[0].T, model.coefs_[0])
+            assert type(net.objective) is type(losses.loss_of(net.loss))
+        assert "Sklearn" not in save.shown
+
+
+@both
+def test_partial_fit_goes_on_from_what_was_trained_not_from_its_average(data, kind):
+    X, y = data
+    plain, averaged = (kind(hidden_layer_sizes=(12,), random_state=0, ema=ema) for ema in (None, 0.9))
+    expected = None
+    for _ in range(4):
+        for model in (plain, averaged):
+            model.partial_fit(X, y, **({"classes": np.unique(y)} if kind is MLPClassifier else {}))
+        averaged = pickle.loads(pickle.dumps(averaged))
+        assert averaged.loss_curve_ == plain.loss_curve_
+        assert not oracle.same(parameters(averaged), parameters(plain))
+        if expected is not None:  # each call has 2 steps: the average moves towards the parameters, and never jumps
+            moved = np.abs(parameters(averaged) - expected).max()
+            assert 0 < moved < np.abs(parameters(plain) - expected).max()
+        expected = parameters(averaged)
+
+
+def test_a_metric_of_one_s_own_has_the_labels(data):
+    X, y = data
+    labels = np.array([f"digit {label}" for label in y])
+    seen = []
+
+    def exact(y_true, y_pred):
+        seen.append((y_true, y_pred))
+        return float((y_true == y_pred).mean())
+
+    stopping = fastmlp.EarlyStopping(exact, patience=100)
+    model = fitted(MLPClassifier, X, labels, validation_data=(X, labels), early_stopping=stopping)
+    assert all((true == labels).all() for true, _ in seen)
+    at = int(np.argmax(model.history_.val_metric))
+    assert (seen[at][1] == model.predict(X)).all()
+    assert model.history_.metric == "exact"
+    named, given = (
+        fitted(MLPClassifier, X, labels, validation_data=(X, labels), early_stopping=fastmlp.EarlyStopping(metric))
+        for metric in ("f1", fastmlp.metrics.f1)
+    )
+    assert named.history_.val_metric == given.history_.val_metric
+
+
+@both
+def test_validation_in_some_of_the_fits_that_go_on(data, kind):
+    X, y = data
+    model = kind(
+        hidden_layer_sizes=(12,), max_iter=3, warm_start=True, random_state=0, learning_rate="reduce_on_plateau"
+    )
+    model.fit(X, y).fit(X, y, validation_data=(X, y)).fit(X, y)
+    history = model.history_
+    assert len(history.loss) == len(history.val_loss) == len(history.val_metric) == 9
+    assert np.isnan(history.val_loss).tolist() == [True] * 3 + [False] * 3 + [True] * 3
+
+
+@both
+def test_another_early_stopping_in_a_fit_that_goes_on(data, kind):
+    X, y = data
+    ways = False, True, fastmlp.EarlyStopping(patience=2)
+    for first in ways:
+        for second in ways:
+            model = fitted(kind, X, y, warm_start=True, early_stopping=first)
+            before = model.loss_curve_[0]
+            model.set_params(early_stopping=second).fit(X, y)
+            assert model.loss_curve_[-1] < before
+            assert (model.best_loss_ is None) == bool(second)
+            assert (model.validation_scores_ is None) == (not second)
+            if not second:
+                model.partial_fit(X, y)
+
+
+@both
+def test_adaptive_rates_do_not_go_by_an_early_stopping_object(data, kind):
+    settings = {"solver": "sgd", "learning_rate": "adaptive", "early_stopping": fastmlp.EarlyStopping()}
+    with pytest.raises(ValueError, match=r"learning_rate is 'adaptive'.*'reduce_on_plateau'"):
+        fitted(kind, *data, **settings)
+
+
+@both
+@pytest.mark.parametrize("name", ["step_decay", "cosine", "one_cycle", "reduce_on_plateau"])
+def test_schedules_by_name_begin_at_the_initial_rate(data, kind, name):
+    X, y = data
+    by_name = fitted(kind, X, y, learning_rate=name, learning_rate_init=0.01)
+    assert same(by_name, fitted(kind, X, y, learning_rate=schedules.BY_NAME[name](0.01)))
+    assert same(
+        fitted(kind, X, y, solver=fastmlp.SGD(0.003), learning_rate=name),
+        fitted(kind, X, y, solver=fastmlp.SGD(schedules.BY_NAME[name](0.003))),
+    )
+
+
+def test_partial_fit_counts_epochs_alike_for_both_callbacks(data):
+    X, y = data
+    seen = []
+
+    class Count(fastmlp.Callback):
+        def on_batch_end(self, net, epoch, step, loss):
+            seen.append(epoch)
+
+        def on_epoch_end(self, net, epoch, history):
+            seen.append(epoch)
+
+    model = MLPRegressor(hidden_layer_sizes=(4,), batch_size=len(X), callbacks=Count())
+    for _ in range(3):
+        model.partial_fit(X, y)
+    assert seen == [0, 0, 1, 1, 2, 2]
+
+
+@both
+def test_true_is_one_as_in_scikit_learn(data, kind):
+    X, y = data
+    settings = {"alpha": True, "learning_rate_init": True, "epsilon": True}
+    assert same(fitted(kind, X, y, **settings), fitted(kind, X, y, alpha=1.0, learning_rate_init=1.0, epsilon=1.0))

@@ -181,6 +181,15 @@ def test_fit_ends_with_the_average(rng, dtype):
     assert oracle.same(net.params, stepped._average)
 
 
+def test_an_average_begins_within_the_bound_of_norms(rng):
+    net, X, y = problem(rng, "float64")
+    net.weights[0][...] *= 100
+    optimizer, bound = Adam(0.01, ema=0.99), Regularization(max_norm=0.5)
+    net.fit(X, y, epochs=2, batch_size=4, optimizer=optimizer, regularization=bound)
+    norms = [np.linalg.norm(W, axis=1).max() for W in net.weights]
+    assert max(norms) <= 0.5 * (1 + 1e-14)  # a few roundings
+
+
 # ---- dropout ----
 
 
@@ -217,6 +226,13 @@ def test_dropout_keeps_units_by_chance_and_scales_them(p, activation):
     for axis in range(3):
         a, b = np.take(kept, range(1, kept.shape[axis]), axis), np.take(kept, range(kept.shape[axis] - 1), axis)
         assert abs((a == b).mean() - equal) < 5 * np.sqrt(equal * (1 - equal) / a.size) + 1e-3
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_masks_are_those_of_the_published_generator(p):
+    net = MLP([1, 70, 1], loss="squared_error", dtype="float64", dropout=p, seed=2**40 + 3)
+    expected = [oracle.kept(p, 9, 72, net.seed, step, 0)[:, :70] for step in range(3)]  # rows of 72: whole lines
+    assert np.array_equal(masks(net, 9, 3), expected)
 
 
 def test_masks_depend_on_seed_and_step_alone():

@@ -1,7 +1,6 @@
 """Numbers too small for comfort: they cost no time, and the caller's floating-point mode is its own affair."""
 
 import ctypes
-import os
 import pathlib
 import platform
 import subprocess
@@ -10,6 +9,7 @@ from time import perf_counter
 
 import numpy as np
 import pytest
+from child import environment
 
 import fastmlp
 from fastmlp import MLP, Adam
@@ -90,8 +90,9 @@ def main():
 )
 def test_no_thread_has_a_floating_point_mode_of_its_own():
     here = pathlib.Path(__file__).resolve()
-    env = {**os.environ, "PYTHONPATH": str(pathlib.Path(fastmlp.__file__).parent.parent)}
-    child = subprocess.run([sys.executable, str(here)], env=env, cwd=here.parent, capture_output=True, text=True)
+    child = subprocess.run(
+        [sys.executable, str(here)], env=environment(), cwd=here.parent, capture_output=True, text=True
+    )
     assert (child.returncode, child.stdout) == (0, "left alone\n"), child.stderr
 
 

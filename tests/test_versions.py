@@ -153,7 +153,7 @@ def changed(path, change):
 
 
 def put(*keys, value):
-    """A change of the entry at these keys; without value, its removal."""
+    """A change of the entry at these keys."""
 
     def change(header):
         for key in keys[:-1]:

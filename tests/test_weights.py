@@ -142,9 +142,6 @@ def test_balanced_weights_help_a_rare_class(rng):
     assert recalls[1] > 0.75 > 0.5 > recalls[0]
 
 
-ONES = np.ones(4)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
