@@ -1,4 +1,7 @@
-/* The activations r(z) and their derivatives r'(z), elementwise over an array.
+/* The activations h = r(z) and their derivatives r'(z), elementwise over z, h (n,).
+ *
+ *   identity z    relu max(z, 0)    leaky_relu z, below 0 z / 100    elu z, below 0 exp(z) - 1    gelu z Phi(z)
+ *   silu z sigmoid(z)    softplus log(1 + exp(z))    tanh, sigmoid, exp    impulse 1 at 0    heaviside 1 from 0 on, else 0
  *
  * Value and derivative share what is dear, the exponentials, so one body gives both. r'(0) = 0 for relu, as in PyTorch and
  * scikit-learn. impulse and heaviside have no useful derivative: whoever asks for a gradient refuses them before C. */

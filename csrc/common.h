@@ -47,7 +47,8 @@ enum {
 };
 
 /* What happens to a finished sum of a product before it is stored: the first two are exact for the
- * least numbers too; the others, of networks, give back what they started at, and are 0 where they are below twice that. */
+ * least numbers too; those after FM_PARTIAL, of networks, give back what they started at, and are 0 where they are below
+ * twice that. */
 enum fm_finish {
     FM_SUM,          /* C = sum */
     FM_AFFINE,       /* C = sum + bias, never -0 */

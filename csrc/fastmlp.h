@@ -1,11 +1,12 @@
 /* fastmlp's C core: the contract between the arithmetic and whoever calls it.
  *
- * All arithmetic is here. C knows no Python, allocates nothing, prints nothing and checks only by assert: sizes, names and
+ * All arithmetic is here. C knows no Python, allocates nothing, prints nothing and checks nothing: sizes, names and
  * pointers are the caller's business. Matrices are row-major and `ld` is a row stride, all counted in elements.
  * B, I, O stand for batch, inputs, outputs.
  *
- * The contract of every function: each sum runs in ascending index order, one fused multiply-add at a time, from zero or,
- * in networks, next to nothing (gemm.inl.h), and the bias is added last. Hence the same bits on every ISA, for any batch size
+ * The contract of every function: each sum of products runs in ascending index order, one fused multiply-add at a time, from
+ * zero or, in networks, next to nothing (gemm.inl.h), and the bias is added last; sums across a row's outputs, of norms and of
+ * penalties go into 16 partial sums, folded in halves (loss.inl.h). Hence the same bits on every ISA, for any batch size
  * and any number of threads. */
 #ifndef FASTMLP_H
 #define FASTMLP_H
@@ -62,14 +63,14 @@ typedef struct {
 /* One pass of minibatch training over `rows` rows, or what is left of it. */
 typedef struct {
     const fm_net *net;
-    void *params, *grads, *slots[2]; /* flat buffers of one layout; slots: v of SGD, m and v of the others. grads: the last step's */
+    void *params, *grads, *slots[2]; /* flat buffers of one layout; slots: v of SGD, m of Lion, m and v of the others. grads: the last step's */
     void *average;                   /* another one, the moving average of params, or NULL */
     const void *X[2];                /* (rows, I), contiguous; X[1] for siamese networks only */
     const void *y;                   /* int64 classes (rows,) for softmax cross-entropy, else (rows, O) */
     const uint32_t *order;           /* the row that stands at each place, or NULL for rows as they come */
     ptrdiff_t rows, batch;
     ptrdiff_t next;                  /* rows done */
-    double loss;                     /* sum of the losses of the rows done */
+    double loss;                     /* sum over the steps done of their mean loss, with penalties, times their rows */
     fm_optimizer *optimizer;         /* NULL: leave the gradient in grads */
     const void *weights;             /* (rows,) of the losses, whose mean over a batch is weighted then; or NULL */
     const double *rates;             /* the learning rate of each step of all rows, or NULL: the optimizer's */
@@ -104,6 +105,7 @@ typedef struct {
     void (*row)(const fm_net *net, const void *params, void *y, const void *x, void *scratch);
     void (*forward)(const fm_net *net, const void *params, void *Y, const void *const X[2], ptrdiff_t B, void *scratch,
                     int threads);
+    /* steps until all rows are done or fm_seconds() passes `until`; FM_NOT_FINITE after a step that changed nothing */
     int (*train)(fm_training *training, double until);
     void (*backward)(fm_training *training, const void *dz, void *dX);
     void (*update)(fm_training *training);

@@ -327,7 +327,7 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
 /* C (M, N) <- A B for any N and any strides of B. A column panel is packed where B cannot be read in vectors. A last panel
  * narrower than whole vectors is computed beside C and copied, unless the rows of C have room for it (padded). Then too
  * C and h may be read by the epilogue. Packed too is a panel that many rows read, and one whose rows all begin in a few sets of
- * the cache. Copies of it in its callers would be a hundredth of the wheel. scratch: fm_matmul_scratch(K) elements. */
+ * the cache. Never inlined: copies in its callers would add 1 % to the wheel. scratch: fm_matmul_scratch(K) elements. */
 static NEVER_INLINE void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, int padded, const T *A,
                                      ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t B_k, ptrdiff_t B_j,
                                      FN(epilogue) e, T *scratch)

@@ -16,8 +16,9 @@
  * Largest errors found, for 2 to 100 classes: LSE 1.52 ulp of max(1, |max z|, |LSE|) in float, 1.83 in double;
  * cross-entropy 2.24 ulp of max(1, loss) in float, 2.36 in double.
  *
- * A sum across outputs puts output j into partial sum j mod 16 on every ISA and folds the 16 in halves. A row that holds a
- * NaN or +inf, or nothing but -inf, gives NaN and touches no other row. */
+ * A sum across outputs puts output j into partial sum j mod 16 on every ISA and folds the 16 in halves. Softmax, log-softmax
+ * and their cross-entropy are NaN of a row that holds a NaN or +inf, or nothing but -inf; LSE is its infinity. No other row
+ * is touched. */
 enum { FN(PARTIALS) = 16 / LANES };
 
 #define LOAD_ROW(p, j, K, rest) ((K) - (j) < LANES ? v_load_n((p) + (j), (K) - (j), rest) : v_load((p) + (j)))

@@ -18,7 +18,8 @@ static FN(epilogue) FN(layer_epilogue)(const fm_layer *l, const T *params)
     return (FN(epilogue)){.kind = kind, .bias = l->b < 0 ? NULL : params + l->b};
 }
 
-/* h (rows, O) of one layer from its inputs x, those that bits tell of unless NULL; r'(z) goes to d unless NULL or plain from h.
+/* h (rows, O) of one layer from its inputs x; bits tell which of those are not 0, or are NULL. r'(z) goes to d, unless that is
+ * NULL or r is the identity or relu, where h tells it.
  * scratch: fm_matmul_scratch(inputs) elements. */
 static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x, ptrdiff_t ldx, ptrdiff_t rows, T *scratch,
                       const uint64_t *bits, const T *const *soon)
@@ -53,7 +54,7 @@ static ALWAYS_INLINE void FN(row_tile)(const ptrdiff_t nv, T *y, const T *x, ptr
         v_store(y + j + v * LANES, FN(finish)(e->kind, sum[v], e->bias ? v_load(e->bias + j + v * LANES) : v_set1(0), y, y));
 }
 
-/* y (O,) <- x W + b. */
+/* y (N,) <- r(x W + b), x (K,), W (K, N), r the identity or relu. */
 static void FN(row_product)(ptrdiff_t N, ptrdiff_t K, T *y, const T *x, const T *W, ptrdiff_t ld, const FN(epilogue) *e)
 {
 #define ROW_TILES(NV)                                                                                                  \
@@ -64,7 +65,7 @@ static void FN(row_product)(ptrdiff_t N, ptrdiff_t K, T *y, const T *x, const T 
 #undef ROW_TILES
 }
 
-/* Whether some of the first inputs are 0, as they are of pixels and of one-hot columns: then it may pay to ask about all. */
+/* Whether a quarter of the first inputs is 0, as they are of pixels and of one-hot columns: then it may pay to ask about all. */
 static int FN(begins_with_zeros)(const T *x, ptrdiff_t I)
 {
     int zeros = 0;
@@ -77,13 +78,13 @@ static int FN(begins_with_zeros)(const T *x, ptrdiff_t I)
 static void FN(row)(const fm_net *net, const void *params_, void *y, const void *x_, void *scratch)
 {
     const T *params = params_, *x = x_;
-    T *const half = scratch;
+    T *const buffers = scratch;
     const ptrdiff_t width = fm_widest(net);
-    uint64_t *const bits = (uint64_t *)(half + 2 * width);
+    uint64_t *const bits = (uint64_t *)(buffers + 2 * width);
     for (int i = 0; i < net->n_layers; ++i) {
         const fm_layer *l = &net->layers[i];
         const FN(epilogue) e = FN(layer_epilogue)(l, params);
-        T *h = half + i % 2 * width;
+        T *h = buffers + i % 2 * width;
         const int zeros = i ? l[-1].activation == FM_RELU : FN(begins_with_zeros)(x, l->inputs);
         const ptrdiff_t N = FN(vectors)(l->outputs), words = fm_words(l->inputs);
         if (zeros && l->outputs >= FM_SPARSE_OUTPUTS) { /* no sum ends as -0, so that none changes */
@@ -112,12 +113,12 @@ typedef struct {
 /* The first n layers on a block of rows, to and fro between two thirds of block; returns where the last h is. */
 static T *FN(chain)(const fm_net *net, int n, const T *params, T *block, const T *x, ptrdiff_t rows)
 {
-    const ptrdiff_t half = fm_block(net) * fm_widest(net);
+    const ptrdiff_t area = fm_block(net) * fm_widest(net);
     ptrdiff_t ldx = net->layers[0].inputs;
     T *h = block;
     for (int i = 0; i < n; ++i) {
-        h = block + i % 2 * half;
-        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows, block + 3 * half, NULL, NULL);
+        h = block + i % 2 * area;
+        FN(layer)(&net->layers[i], params, h, NULL, x, ldx, rows, block + 3 * area, NULL, NULL);
         x = h, ldx = net->layers[i].ld;
     }
     return h;
@@ -136,16 +137,16 @@ static void FN(infer)(void *context, int worker, int workers)
     const FN(inference) *c = context;
     const fm_net *net = c->net;
     const fm_layer *last = &net->layers[net->n_layers - 1];
-    const ptrdiff_t most = fm_block(net), half = most * fm_widest(net), I = net->layers[0].inputs;
+    const ptrdiff_t most = fm_block(net), area = most * fm_widest(net), I = net->layers[0].inputs;
     const ptrdiff_t end = c->B * (worker + 1) / workers;
-    T *const block = c->scratch + worker * fm_forward_scratch(net, 1), *const a = block + 2 * half;
+    T *const block = c->scratch + worker * fm_forward_scratch(net, 1), *const a = block + 2 * area;
     for (ptrdiff_t r = c->B * worker / workers, rows; r < end; r += rows) {
         rows = end - r < most ? end - r : most;
         const T *h = FN(chain)(net, net->n_layers - net->siamese, c->params, block, c->X[0] + r * I, rows);
         if (net->siamese) {
             memcpy(a, h, (size_t)(rows * last[-1].ld) * sizeof(T));
             FN(subtract)(a, FN(chain)(net, net->n_layers - 1, c->params, block, c->X[1] + r * I, rows), rows * last[-1].ld);
-            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows, block + 3 * half, NULL, NULL);
+            FN(layer)(last, c->params, block, NULL, a, last[-1].ld, rows, block + 3 * area, NULL, NULL);
             h = block;
         }
         for (ptrdiff_t i = 0; i < rows; ++i)

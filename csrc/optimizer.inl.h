@@ -1,4 +1,4 @@
-/* One optimizer step on a range of parameters. Reads the gradient, never changes it.
+/* One optimizer step on a range of parameters, whose gradient g it reads and never changes; W, g, m and v have n elements.
  *
  *   SGD:   g <- g + lambda W;  v <- mu v - alpha g;  W <- W + v, or W + mu v - alpha g with Nesterov momentum
  *   Adam:  g <- g + lambda W;  m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
@@ -61,7 +61,7 @@ static ALWAYS_INLINE void FN(sgd)(const FN(step) *s, V decay, T *W, const T *gra
 }
 
 #if BITS == 32
-#define RECIPROCAL_MAGIC 0x7EF311C7 /* less the bits of d, those of 1 / d but for an eighth */
+#define RECIPROCAL_MAGIC 0x7EF311C7 /* this less the bits of d are the bits of 1 / d to within an eighth */
 #define RECIPROCAL_STEPS 2
 #else
 #define RECIPROCAL_MAGIC 0x7FDE623822FC16E6

@@ -1,5 +1,8 @@
 /* The training step: gather, forward, loss, backward, update, many times in one call.
  *
+ *   h_l = r(h_{l-1} W_l + b_l), h_0 = X;    dW_l = h_{l-1}^T dz_l, db_l = sum of the rows of dz_l,
+ *   dz_{l-1} = dz_l W_l^T * r'(z_{l-1})     X (B, I), W (I, O), h and dz (B, O)          (Rumelhart, Hinton, Williams 1986)
+ *
  * A step takes its batch in chunks. A chunk has two parts, each parallel: rows (gather, forward, loss, dz down to the first
  * layer), then tiles of dW, after the last chunk each with its update. An output element is one worker's and its sum is never
  * split, so the number of workers changes no bit. The last step of a call leaves its gradient in grads. A loss that is not
@@ -163,23 +166,32 @@ static void FN(first_layer)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1, T *scratch)
     }
 }
 
-/* dz of the last layer for rows r0..r1, weighted, divided by the batch, and its negative below it for a siamese network. */
+/* dz of the last layer for rows r0..r1, weighted, divided by the batch, and its negative below it for a siamese network. Of
+ * an output with an activation the loss is one of h = r(z), term by term: dJ/dh takes the place of h, as r'(z) is in that
+ * of dz = dJ/dh r'(z). */
 static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
 {
     const fm_training *t = j->t;
     const fm_net *net = t->net;
     const fm_layer *l = &net->layers[net->n_layers - 1];
-    T *dz = FN(dz_of)(j, l) + r0 * l->ld;
+    T *dz = FN(dz_of)(j, l) + r0 * l->ld, *const h = FN(h_of)(j, l) + r0 * l->ld;
+    T *const dh = l->activation == FM_IDENTITY ? dz : h;
     const ptrdiff_t O = l->outputs, n = (r1 - r0) * l->ld;
+    if (l->activation == FM_RELU)
+        FN(derivative)(FM_RELU, dz, h, n);
     if (j->dz) {
         for (ptrdiff_t r = 0; r < r1 - r0; ++r)
-            memcpy(dz + r * l->ld, j->dz + (j->done + r0 + r) * O, (size_t)O * sizeof(T));
+            memcpy(dh + r * l->ld, j->dz + (j->done + r0 + r) * O, (size_t)O * sizeof(T));
     } else {
         const char *y = j->y;
         y += (size_t)r0 * (fm_takes_classes(net->loss) ? sizeof(int64_t) : (size_t)O * sizeof(T));
-        FN(loss_rows)(net->loss, (T)net->loss_parameter, net->loss_clips, j->s.loss + r0, dz, FN(h_of)(j, l) + r0 * l->ld, y,
-                      r1 - r0, O, l->ld);
+        FN(loss_rows)(net->loss, (T)net->loss_parameter, net->loss_clips, j->s.loss + r0, dh, h, y, r1 - r0, O, l->ld);
     }
+    for (ptrdiff_t r = 0; dh == h && r < r1 - r0; ++r)
+        for (ptrdiff_t i = r * l->ld, o = 0; o < l->ld; i += LANES, o += LANES) { /* what pads a row of h is r(0) */
+            const V slope = o < O ? LOAD_ROW(dh + r * l->ld, o, O, v_set1(0)) : v_set1(0);
+            v_store(dz + i, FN(flush)(v_mul(v_load(dz + i), slope)));
+        }
     for (ptrdiff_t r = r0; !j->dz && t->weights && r < r1; ++r) {
         const T w = ((const T *)t->weights)[t->order ? t->order[j->first + r] : (size_t)(j->first + r)];
         T *const row = dz + (r - r0) * l->ld;
@@ -428,7 +440,7 @@ static void FN(update_all)(const FN(step) *s, const fm_training *t)
     }
 }
 
-/* Gradients of 0: those of some chunks are of no use, and their padding is not 0. */
+/* Gradients of 0, padding too: after some of a step's chunks they are sums of no use. */
 static void FN(forget)(const fm_training *t)
 {
     for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l) {

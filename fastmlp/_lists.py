@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastmlp._files import FormatError, shown
 
 SHORT = 16  # entries: shorter lists stay in JSON
-MAX_FLOATS, MAX_TEXTS, MAX_BYTES = 1 << 16, 1 << 15, 1 << 20  # together: `train` notes 20 000 columns, and classes
+MAX_FLOATS, MAX_TEXTS, MAX_BYTES = 1 << 16, 1 << 15, 1 << 20  # together: enough for a table of 20 000 columns
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")  # of a list that becomes a part of a tensor's name
 _TYPES = {"float": "<f8", "text": "|u1"}
 

@@ -10,12 +10,12 @@ from itertools import chain, pairwise
 from numbers import Integral
 from operator import is_
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -37,6 +37,10 @@ from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop
 from fastmlp.schedules import BY_NAME as SCHEDULES
 from fastmlp.schedules import schedule_of
 
+if TYPE_CHECKING:
+    from fastmlp.range_test import RangeTest
+
+ENGINE_NAMES = {"logistic": "sigmoid"}
 HIDDEN_ACTIVATIONS = ("logistic", *(name for name in ACTIVATIONS if name not in NO_DERIVATIVE))
 
 # ---- what scikit-learn does otherwise than fastmlp ----
@@ -85,14 +89,19 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             raise ValueError(f"activation is {given!r}; it must be one name, or one per hidden layer ({layers} here)")
         for name in names:
             check_name(name, HIDDEN_ACTIVATIONS, "activation")
-        return ["sigmoid" if name == "logistic" else name for name in names]
+        return [ENGINE_NAMES.get(name, name) for name in names]
+
+    def _output_activation(self) -> str:
+        """What the network itself applies to its outputs: nothing where the loss takes logits."""
+        return "identity"
 
     def _objective(self) -> losses.Loss:
         raise NotImplementedError
 
     def _build(self, dtype: np.dtype[Any], **settings: Any) -> MLP:
         sizes = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        net = MLP(sizes, self._activations(), self._objective(), dtype=dtype, init="zeros", **settings)
+        output = self.__dict__.get("_applied", "identity")
+        net = MLP(sizes, self._activations(), self._objective(), output, dtype=dtype, init="zeros", **settings)
         net._tell_loss_as_scikit_learn()
         return net
 
@@ -179,8 +188,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         return self._activated(net(X))
 
     def _activated(self, z: NDArray[Any]) -> NDArray[Any]:
-        """The last layer's activation, in place."""
-        kind = self.out_activation_
+        """The last layer's activation, in place, unless the network has applied it."""
+        kind = self.out_activation_ if self.__dict__.get("_applied", "identity") == "identity" else ""
         if kind == "softmax":
             kernels.softmax(z, out=z)
         elif kind == "logistic":
@@ -201,11 +210,11 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     def _initialize(self, y: NDArray[Any], layer_units: list[int], dtype: np.dtype[Any]) -> None:
         self.n_iter_, self.t_ = 0, 0
         self.n_outputs_, self.n_layers_ = y.shape[1], len(layer_units)
-        self.out_activation_ = self._out_activation()
+        self.out_activation_, self._applied = self._out_activation(), self._output_activation()
         layers = [self._init_coef(*units, dtype) for units in pairwise(layer_units)]
         self.coefs_, self.intercepts_ = map(list, zip(*layers, strict=True))
         self.__dict__.pop("_live", None)
-        names = [*self._activations(), "identity"]
+        names = [*self._activations(), self._applied]
         if self.init != "auto" or np.any(self.dropout):  # else scikit-learn's random numbers stay in step
             self._seed = self._random_state.randint(2**31)
         if self.init != "auto":
@@ -232,12 +241,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, validation_data: Any = None
     ) -> Any:
-        hidden = self.hidden_layer_sizes
-        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
-        if not all(isinstance(units, Integral) for units in hidden):
-            raise ValueError(f"hidden_layer_sizes is {self.hidden_layer_sizes!r}; it must be whole numbers of units")
-        if np.any(np.array(hidden) <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        hidden = self._hidden()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = X, y
         X, y = self._validate_input(X, y, incremental, reset=first)
@@ -264,6 +268,64 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             )
         return self
 
+    def _hidden(self) -> list[int]:
+        """The units of each hidden layer."""
+        hidden = self.hidden_layer_sizes
+        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
+        if not all(isinstance(units, Integral) for units in hidden):
+            raise ValueError(f"hidden_layer_sizes is {self.hidden_layer_sizes!r}; it must be whole numbers of units")
+        if np.any(np.array(hidden) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        return hidden
+
+    def find_learning_rate(
+        self, X: Any, y: Any, *, low: float = 1e-7, high: float = 1.0, steps: int = 100
+    ) -> "RangeTest":
+        """A learning-rate range test (Smith 2017) of a new model with these parameters; this one stays as it is.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for fit.
+        low, high : float, default 1e-7 and 1
+            The first and the last rate; between them each is the same multiple of the one before.
+        steps : int, default 100
+            Fewer are done if the loss is about to diverge.
+
+        Returns
+        -------
+        RangeTest
+            With ``rates``, ``losses``, ``suggestion`` and ``plot()``.
+
+        Raises
+        ------
+        ValueError
+            As fit does, and for rates and steps out of range, or solver="lbfgs".
+
+        Examples
+        --------
+        >>> from fastmlp import digits
+        >>> from fastmlp.sklearn import MLPClassifier
+        >>> X, y = digits.load()
+        >>> found = MLPClassifier(random_state=0).find_learning_rate(X, y)
+        >>> 1e-4 < found.suggestion < 1e-1
+        True
+        """
+        from fastmlp.range_test import range_test  # for those who ask
+
+        if self.solver == "lbfgs":
+            raise ValueError("solver is 'lbfgs', which has no learning rate to find")
+        trial = clone(self)
+        trial._validate_params()
+        X, y = trial._validate_input(X, y, False, reset=True)
+        y = y.reshape(len(y), -1)
+        trial._random_state, trial.n_outputs_ = check_random_state(trial.random_state), y.shape[1]
+        trial._initialize(y, [X.shape[1], *trial._hidden(), y.shape[1]], X.dtype)
+        net = trial._adopt()
+        rows = np.ascontiguousarray(X.toarray() if issparse(X) else X, net.dtype)
+        size = min(200 if trial.batch_size == "auto" else trial.batch_size, len(y))
+        return range_test(net, ((rows,), trial._targets(y, net)), size, low, high, steps, trial._rule()[1])
+
     def _check_goes_on(self, wanted: list[int]) -> None:
         """ValueError unless the network that is there has the layers that are wanted, and outputs for the loss."""
         units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
@@ -271,11 +333,16 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             raise ValueError(
                 f"X, hidden_layer_sizes and y are of a network of {wanted} units, but the one to go on with has {units}"
             )
-        outputs = self._out_activation()
+        outputs, applied = self._out_activation(), self.__dict__.get("_applied", "identity")
         if outputs != self.out_activation_:
             raise ValueError(
                 f"loss is {self.loss!r}, for outputs that are {outputs}, but the network to go on with was trained for "
                 f"outputs that are {self.out_activation_}; fit it anew, with warm_start=False"
+            )
+        if self._output_activation() != applied:  # "poisson", and exp of another loss
+            raise ValueError(
+                f"loss is {self.loss!r}, but the network to go on with was trained by one that takes its outputs "
+                "otherwise; fit it anew, with warm_start=False"
             )
 
     def _out_activation(self) -> str:

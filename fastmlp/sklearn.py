@@ -24,7 +24,7 @@ except ImportError as error:
 
 from fastmlp import losses
 from fastmlp._names import NOT_NEGATIVE, check_number
-from fastmlp._sklearn import HIDDEN_ACTIVATIONS, Estimator
+from fastmlp._sklearn import ENGINE_NAMES, HIDDEN_ACTIVATIONS, Estimator
 from fastmlp.callbacks import Callback, EarlyStopping
 from fastmlp.initialization import INITS
 from fastmlp.optimizers import Optimizer
@@ -393,6 +393,9 @@ class MLPRegressor(Estimator, neural_network.MLPRegressor):
     init : str, default "auto"
         scikit-learn's initial weights; or, as in `fastmlp.MLP`, "he_uniform", "he_normal", "glorot_uniform",
         "glorot_normal", "lecun_uniform", "lecun_normal", "zeros", with biases of 0.
+    output_activation : str, default "identity"
+        One of those of `activation`, for values that it keeps in its range: the loss compares it with y. (That of
+        "poisson" is "exp" as it is.)
     callbacks : Callback or sequence of them, optional
         Objects of classes derived from `fastmlp.Callback`.
 
@@ -426,6 +429,7 @@ class MLPRegressor(Estimator, neural_network.MLPRegressor):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **_CONSTRAINTS,
         "loss": [StrOptions({"squared_error", "poisson", "absolute_error", "huber", "quantile"}), *_VALUE_LOSSES],
+        "output_activation": [StrOptions(set(HIDDEN_ACTIVATIONS))],
     }
 
     def __init__(
@@ -461,12 +465,21 @@ class MLPRegressor(Estimator, neural_network.MLPRegressor):
         clip_norm: float | None = None,
         ema: float | None = None,
         init: str = "auto",
+        output_activation: str = "identity",
         callbacks: Any = None,
     ) -> None:
         _keep(self, locals())
 
     def _out_activation(self) -> str:
-        return "exp" if self._objective().name == "poisson" else "identity"
+        return "exp" if self._objective().name == "poisson" else self.output_activation
+
+    def _output_activation(self) -> str:
+        given: str = self.output_activation
+        if self._objective().name != "poisson":
+            return ENGINE_NAMES.get(given, given)
+        if given not in ("identity", "exp"):
+            raise ValueError(f"output_activation is {given!r}; that of loss='poisson' is 'exp'")
+        return "identity"
 
     def _objective(self) -> losses.Loss:
         return losses.loss_of(self.loss)

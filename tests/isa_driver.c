@@ -174,14 +174,16 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
                     int more)
 {
     enum { ROWS = 61, BATCH = 13, STEPS = 5 };
+    const int elementwise = loss == FM_SQUARED_ERROR || (loss >= FM_ABSOLUTE_ERROR && loss <= FM_QUANTILE);
+    const int last = more && elementwise && rule ? (activation + rule) % (FM_SIGMOID + 1) : FM_IDENTITY;
     const int outputs = siamese ? 1 : O, widths[] = {I, H, SIZES[(activation + 4) % 8], outputs};
     fm_layer layers[3];
     ptrdiff_t at = 0, before = 0;
     for (int l = 0; l < 3; ++l) {
         const ptrdiff_t ld = (widths[l + 1] + 15) / 16 * 16;
         const int bias = l != 1 || activation % 2;
-        layers[l] = (fm_layer){widths[l], widths[l + 1], ld, at, bias ? at + widths[l] * ld : -1, before, l < 2 ? activation : FM_IDENTITY,
-                               more && l < 2 ? 0.25 : 0};
+        layers[l] = (fm_layer){widths[l], widths[l + 1], ld, at, bias ? at + widths[l] * ld : -1, before,
+                               l < 2 ? activation : last, more && l < 2 ? 0.25 : 0};
         at += (widths[l] + bias) * ld, before += ld;
     }
     const fm_net net = {layers, 3, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese, more * 0.5, more, more};

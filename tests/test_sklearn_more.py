@@ -12,6 +12,7 @@ from fastmlp import digits, losses, reference, schedules
 
 pytest.importorskip("sklearn")
 
+from scipy.sparse import csr_matrix
 from sklearn import callback, neural_network
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
@@ -612,3 +613,96 @@ def test_true_is_one_as_in_scikit_learn(data, kind):
     X, y = data
     settings = {"alpha": True, "learning_rate_init": True, "epsilon": True}
     assert same(fitted(kind, X, y, **settings), fitted(kind, X, y, alpha=1.0, learning_rate_init=1.0, epsilon=1.0))
+
+
+OUTPUT_ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "logistic", "sigmoid", "exp"]
+TERMS = {  # of d = h - y
+    "squared_error": lambda d: d**2 / 2,
+    "absolute_error": np.abs,
+    "huber": lambda d: np.where(np.abs(d) <= 1, d**2 / 2, np.abs(d) - 0.5),
+    "quantile": lambda d: np.maximum(-d, d) / 2,
+}
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("loss", TERMS)
+@pytest.mark.parametrize("activation", OUTPUT_ACTIVATIONS)
+def test_output_activations(data, rng, activation, loss, outputs):
+    """One step of gradient descent, against finite differences of the written formula; and what is predicted."""
+    X = data[0][:40] / 16
+    y = rng.random((40, outputs)) if outputs > 1 else rng.random(40)
+    r = getattr(reference, activation.replace("logistic", "sigmoid"))
+
+    def outputs_of(W1, W2, b1, b2):
+        return r(np.tanh(X @ W1 + b1) @ W2 + b2)
+
+    def sum_of_losses(*p):
+        return TERMS[loss](outputs_of(*p) - y.reshape(40, -1)).sum()
+
+    settings = {"activation": "tanh", "output_activation": activation, "alpha": 0.0, "solver": "sgd", "momentum": 0.0}
+    settings["batch_size"] = 40
+    start, model = (
+        fitted(MLPRegressor, X, y, loss=loss, max_iter=1, learning_rate_init=rate, **settings) for rate in (1e-300, 1.0)
+    )
+    p = [a.copy() for a in start.coefs_ + start.intercepts_]
+    share = 40 * (outputs if loss == "squared_error" else 1)  # scikit-learn tells the mean over outputs of this one
+    assert model.loss_curve_[0] == pytest.approx(sum_of_losses(*p) / share, rel=1e-12)
+    for a, b in zip(p, model.coefs_ + model.intercepts_, strict=True):
+        at, step = tuple(rng.integers(0, n) for n in a.shape), 1e-6
+        found, kept, values = (a[at] - b[at]) * 40, a[at], []
+        for sign in (1, -1):
+            a[at] = kept + sign * step
+            values.append(sum_of_losses(*p))
+        a[at] = kept
+        assert found == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-5, abs=1e-6)
+    expected = outputs_of(*model.coefs_, *model.intercepts_)
+    assert np.allclose(model.predict(X).reshape(40, -1), expected, rtol=1e-10)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert oracle.same(other.predict(X), model.predict(X))
+        assert oracle.same(
+            other.set_params(warm_start=True).fit(X, y).predict(X),
+            copy.deepcopy(model).set_params(warm_start=True).fit(X, y).predict(X),
+        )
+    model.coefs_[0] = model.coefs_[0].copy()  # no longer the network's own
+    assert np.allclose(model.predict(X).reshape(40, -1), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_an_output_activation_keeps_values_in_its_range(data, solver):
+    X, y = data[0] / 16, (data[1] == 3).astype(float)
+    model = MLPRegressor(output_activation="logistic", solver=solver, learning_rate_init=0.01, random_state=0).fit(X, y)
+    assert model.out_activation_ == "logistic"
+    assert 0 <= model.predict(X).min() < model.predict(X).max() <= 1
+    assert model.score(X, y) > 0.9
+
+
+def test_output_activations_that_do_not_go_with_a_loss(data):
+    X, y = data
+    assert fitted(MLPRegressor, X, y, loss="poisson", output_activation="exp").out_activation_ == "exp"
+    with pytest.raises(ValueError, match=r"output_activation is 'tanh'; that of loss='poisson' is 'exp'"):
+        fitted(MLPRegressor, X, y, loss="poisson", output_activation="tanh")
+    model = fitted(MLPRegressor, X / 16, y, output_activation="exp", warm_start=True)
+    with pytest.raises(ValueError, match="loss is 'poisson'"):
+        model.set_params(loss="poisson").fit(X, y)
+    with pytest.raises(ValueError, match="outputs that are tanh"):
+        model.set_params(loss="squared_error", output_activation="tanh").fit(X, y)
+
+
+@both
+def test_the_range_test_of_an_estimator(data, kind):
+    X, y = data
+    model = kind(hidden_layer_sizes=(12,), random_state=0, batch_size=50)
+    before = copy.deepcopy(vars(model))
+    found = model.find_learning_rate(X, y, low=1e-5, high=1.0, steps=40)
+    assert vars(model) == before
+    assert 1e-4 < found.suggestion < 1
+    first = fitted(kind, X[:50], y[:50], alpha=0.0, max_iter=1, batch_size=50)
+    if kind is MLPRegressor:  # whose initial weights do not depend on the classes that some rows have
+        one = kind(hidden_layer_sizes=(12,), random_state=0, batch_size=50).find_learning_rate(X[:50], y[:50])
+        assert one.losses[0] == pytest.approx(first.loss_curve_[0], rel=1e-12)
+    sparse = model.find_learning_rate(csr_matrix(X), y, low=1e-5, high=1.0, steps=40)
+    assert oracle.same(sparse.losses, found.losses)
+    with pytest.raises(ValueError, match="solver is 'lbfgs'"):
+        model.set_params(solver="lbfgs").find_learning_rate(X, y)
+    with pytest.raises(ValueError, match="low is 0"):
+        model.set_params(solver="sgd").find_learning_rate(X, y, low=0)
