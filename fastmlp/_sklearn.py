@@ -40,6 +40,7 @@ from fastmlp.schedules import schedule_of
 if TYPE_CHECKING:
     from fastmlp.range_test import RangeTest
 
+FLOAT32_ROWS = 1024  # whose gradients are summed in float32, the sums in float64: L-BFGS looks at all rows at once
 ENGINE_NAMES = {"logistic": "sigmoid"}
 HIDDEN_ACTIVATIONS = ("logistic", *(name for name in ACTIVATIONS if name not in NO_DERIVATIVE))
 
@@ -141,11 +142,12 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             net: MLP = self._live[0]
             if self._live[3] == settings:
                 return net
-        if state is None and "_live" in self.__dict__:
-            state = self._live[0].optimizer_state()
         net = self._build(self._dtype(), dropout=self.dropout, seed=self.__dict__.get("_seed", 0))
         self._take(net, self.coefs_, self.intercepts_)
-        if state and all(a.shape == net.params.shape and a.dtype == net.dtype for a in state["slots"]):
+        if state is None and "_live" in self.__dict__ and self._live[0].sizes == net.sizes:
+            state = self._live[0].optimizer_state()
+            state["slots"] = [self._like(net, self._live[0]._views(slot)) for slot in state["slots"]]
+        if state:
             net.set_optimizer_state(state)
         for best, name, views in (
             ("_best_coefs", "coefs_", [W.T for W in net.weights]),
@@ -157,6 +159,14 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         self._live = (net, (*self.coefs_, *self.intercepts_), self.activation, settings)
         self.__dict__.pop("_spare", None)
         return net
+
+    def _like(self, net: MLP, views: list[tuple[Any, Any]]) -> NDArray[Any]:
+        """A buffer laid out as the parameters of net, of its dtype, from views of weights and biases."""
+        flat = np.zeros_like(net.params)
+        for (W, b), (W_given, b_given) in zip(net._views(flat), views, strict=True):
+            assert b is not None
+            W[:], b[:] = W_given, b_given
+        return flat
 
     def _dtype(self, *others: Any) -> np.dtype[Any]:
         """What scikit-learn would compute in, with these parameters and others' dtypes."""
@@ -213,7 +223,6 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         self.out_activation_, self._applied = self._out_activation(), self._output_activation()
         layers = [self._init_coef(*units, dtype) for units in pairwise(layer_units)]
         self.coefs_, self.intercepts_ = map(list, zip(*layers, strict=True))
-        self.__dict__.pop("_live", None)
         names = [*self._activations(), self._applied]
         if self.init != "auto" or np.any(self.dropout):  # else scikit-learn's random numbers stay in step
             self._seed = self._random_state.randint(2**31)
@@ -221,22 +230,31 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             for i, (coef, intercept) in enumerate(zip(self.coefs_, self.intercepts_, strict=True)):
                 draw_weights(coef.T, self.init, names[i], self._seed, i)
                 intercept[:] = 0
+        if self._kind_of_stopping() == "score":
+            self._begin_best()
         if self.solver == "lbfgs":
             return
         self.loss_curve_: list[float] = []
         self.history_ = History(self.loss_curve_)
         self._begin_criterion()
 
+    def _kind_of_stopping(self) -> str:
+        if isinstance(self.early_stopping, EarlyStopping):
+            return "object"
+        return "score" if self.early_stopping else "loss"
+
+    def _begin_best(self) -> None:
+        """The best parameters that early stopping has seen are those that are there."""
+        self._best_coefs = [coef.copy() for coef in self.coefs_]
+        self._best_intercepts = [intercept.copy() for intercept in self.intercepts_]
+
     def _begin_criterion(self) -> None:
         """What says when to stop has seen nothing yet."""
         early = bool(self.early_stopping)
-        self._criterion, self._no_improvement_count = type(self.early_stopping) if early else None, 0
+        self._criterion, self._no_improvement_count = self._kind_of_stopping(), 0
         self.validation_scores_ = [] if early else None
         self.best_validation_score_ = -np.inf if early else None
         self.best_loss_ = None if early else np.inf
-        if early and not isinstance(self.early_stopping, EarlyStopping):
-            self._best_coefs = [coef.copy() for coef in self.coefs_]
-            self._best_intercepts = [intercept.copy() for intercept in self.intercepts_]
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, validation_data: Any = None
@@ -274,6 +292,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
         if not all(isinstance(units, Integral) for units in hidden):
             raise ValueError(f"hidden_layer_sizes is {self.hidden_layer_sizes!r}; it must be whole numbers of units")
+        hidden = [int(units) for units in hidden]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
@@ -323,7 +342,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         trial._initialize(y, [X.shape[1], *trial._hidden(), y.shape[1]], X.dtype)
         net = trial._adopt()
         rows = np.ascontiguousarray(X.toarray() if issparse(X) else X, net.dtype)
-        size = min(200 if trial.batch_size == "auto" else trial.batch_size, len(y))
+        size = min(200 if trial.batch_size == "auto" else int(trial.batch_size), len(y))
         return range_test(net, ((rows,), trial._targets(y, net)), size, low, high, steps, trial._rule()[1])
 
     def _check_goes_on(self, wanted: list[int]) -> None:
@@ -372,6 +391,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         """y (B, O) as the engine takes it; what it takes already stays."""
         if net.loss in losses.CLASSES:
             return y.argmax(axis=1) if y.ndim == 2 else y
+        if y.dtype.kind not in "fiub":
+            raise TypeError(f"y has dtype {y.dtype}; it must hold real numbers")
         if net.loss == "poisson" and (y < 0).any():
             raise ValueError(f"y has the value {y.min()}; loss='poisson' needs numbers of at least 0")
         return np.ascontiguousarray(y, net.dtype)
@@ -396,17 +417,18 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         net = self._network(self._dtype(X.dtype))
         y, X = self._targets(y, net), rows_of(X, net.dtype)
         weights = None if sample_weight is None else np.ascontiguousarray(sample_weight, net.dtype)
-        total = X.shape[0] if weights is None else weights.sum()
-        loss, gradient = 0.0, np.zeros_like(net.params)
-        for some, rows in pieces(X):
+        total = X.shape[0] if weights is None else weights.sum(dtype="f8")
+        alpha, l1 = float(self.alpha), float(self.l1)
+        loss, gradient = 0.0, np.zeros(net.params.shape)
+        for some, rows in pieces(X, most=FLOAT32_ROWS if net.dtype == np.float32 else None):
             some_weights = None if weights is None else weights[some]
-            share = (len(rows) if some_weights is None else some_weights.sum()) / total
+            share = (len(rows) if some_weights is None else some_weights.sum(dtype="f8")) / total
             loss += share * net._gradient((rows,), y[some], weights=some_weights)
             gradient += share * net.grads
         views = net._views(gradient)
         for W, (dW, _b) in zip(net.weights, views, strict=True):
-            loss += (0.5 * self.alpha * float(np.vdot(W, W)) + self.l1 * float(np.abs(W).sum())) / float(total)
-            dW += (self.alpha * W + self.l1 * np.sign(W)) / total
+            loss += (0.5 * alpha * float(np.vdot(W, W)) + l1 * float(np.abs(W).sum())) / float(total)
+            dW += (alpha * W + l1 * np.sign(W)) / total
         return np.float64(loss), [dW.T for dW, _ in views], [db for _, db in views]
 
     # ---- training by minibatches ----
@@ -470,8 +492,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         average = net._average
         if incremental and trained is not None and average is not None and np.array_equal(net.params, average):
             net.params = trained
-        if self.__dict__.get("_criterion", False) != (type(self.early_stopping) if self.early_stopping else None):
+        if self.__dict__.get("_criterion") != self._kind_of_stopping():
             self._begin_criterion()
+            self._begin_best()
         if "history_" not in self.__dict__:  # parameters set by hand
             self.history_ = History(self.loss_curve_)
         judge = Judge(self, net)

@@ -34,15 +34,15 @@ class SklearnPenalty(Regularization):
     as_scikit_learn: ClassVar[bool] = True
 
 
-def pieces(X: Any, rows: int = 1) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Slices with their rows of X: a dense X at once, a sparse one by multiples of `rows` that fit in memory."""
+def pieces(X: Any, rows: int = 1, most: int | None = None) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Slices with their rows of X, at most so many; of a sparse one by multiples of `rows` that fit in memory."""
     if not issparse(X):
-        yield slice(None), X
-        return
-    step = max(1, PIECE // (rows * X.shape[1])) * rows
+        step = most or max(1, len(X))
+    else:
+        step = max(1, min(most or PIECE, PIECE // (rows * X.shape[1]))) * rows
     for start in range(0, X.shape[0], step):
         some = slice(start, start + step)
-        yield some, X[some].toarray()
+        yield some, X[some].toarray() if issparse(X) else X[some]
 
 
 def _part(a: Any, some: Any) -> Any:
@@ -68,12 +68,12 @@ class Passes:
         self.X, self.y = rows_of(X, net.dtype), estimator._targets(y, net)
         self.weights = None if weights is None else np.ascontiguousarray(weights, net.dtype)
         self.rows = len(self.y)
-        asked = estimator.batch_size
-        if asked != "auto" and asked > self.rows:
+        asked = 200 if estimator.batch_size == "auto" else int(estimator.batch_size)
+        if estimator.batch_size != "auto" and asked > self.rows:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
             )
-        self.batch_size = min(200 if asked == "auto" else asked, self.rows)
+        self.batch_size = max(1, min(asked, self.rows))  # scikit-learn does not always validate parameters
         self.steps = -(-self.rows // self.batch_size)
         self.losses = np.empty(self.steps) if on_batch_end else None
         self.order = np.arange(self.rows, dtype=np.uint32) if estimator.shuffle else None

@@ -706,3 +706,37 @@ def test_the_range_test_of_an_estimator(data, kind):
         model.set_params(solver="lbfgs").find_learning_rate(X, y)
     with pytest.raises(ValueError, match="low is 0"):
         model.set_params(solver="sgd").find_learning_rate(X, y, low=0)
+
+
+@both
+@pytest.mark.parametrize("batch_size", [-3, 0, 7])
+def test_parameters_that_nobody_validates(data, kind, batch_size):
+    """As in scikit-learn, partial_fit of a fitted model takes them as they are, and clips the size of a batch."""
+    X, y = data
+    model = fitted(kind, X, y, max_iter=1).set_params(batch_size=batch_size)
+    assert np.isfinite(model.partial_fit(X, y).loss_)
+    assert model._live[0].optimizer_state()["steps"] == 8 + -(-len(X) // max(batch_size, 1))
+
+
+@both
+@pytest.mark.parametrize("integer", [np.uint8, np.uint64, np.int16])
+def test_batch_sizes_of_any_integer_type(data, kind, integer):
+    assert same(fitted(kind, *data, batch_size=integer(70)), fitted(kind, *data, batch_size=70))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("y", [np.datetime64("2020") + np.arange(40), np.array(["0", "1"] * 20), np.array([b"0"] * 40)])
+def test_targets_are_numbers(data, solver, y):
+    with pytest.raises((TypeError, ValueError), match=r"dtype|numeric"):
+        fitted(MLPRegressor, data[0][:40], y, solver=solver, batch_size=40)
+
+
+@both
+def test_kinds_of_true_are_one_criterion(data, kind):
+    X, y = data
+    scores = []
+    for first in (True, np.True_):
+        model = fitted(kind, X, y, warm_start=True, early_stopping=first)
+        scores.append(model.set_params(early_stopping=True).fit(X, y).validation_scores_)
+    assert len(scores[0]) == 12
+    assert scores[0] == scores[1]

@@ -76,6 +76,19 @@ CASES = {
     "partial_fit labels": (C, "labels", {"how": "partial_fit", "weights": "random"}),
     "partial_fit values": (R, "values", {"how": "partial_fit"}),
     "fit, then partial_fit": (C, "classes", {"how": "both"}),
+    "sgd goes on after lbfgs": (R, "value", {
+        "solver": "sgd",
+        "how": (("fit", {}), ("fit", {"solver": "lbfgs"}), ("partial_fit", {"solver": "sgd"}), ("partial_fit", {}))}),
+    "adam goes on in lbfgs's dtype": (R, "value", {
+        "warm_start": True, "learning_rate_init": 0.01,
+        "how": (("partial_fit", {}), ("partial_fit", {}), ("fit", {"solver": "lbfgs", "max_iter": 2}),
+                ("partial_fit", {"solver": "adam"}), ("partial_fit", {}))}),
+    "early stopping after lbfgs": (C, "binary", {
+        "early_stopping": True,
+        "how": (("fit", {}), ("fit", {"solver": "lbfgs", "max_iter": 1}),
+                ("fit", {"solver": "adam", "warm_start": True, "learning_rate_init": 1e-9, "max_iter": 5}))}),
+    "alpha in float32": (C, "classes", {"solver": "lbfgs", "alpha": np.float32(0.3)}),
+    "lbfgs of many rows": (R, "value", {"solver": "lbfgs", "rows": 3000}),
     "warm start classes": (C, "classes", {"warm_start": True, "how": "twice"}),
     "warm start value": (R, "value", {"warm_start": True, "how": "twice", "solver": "sgd"}),
     "warm start early stopping": (C, "classes", {"warm_start": True, "how": "twice", "early_stopping": True}),
@@ -126,6 +139,10 @@ def trained(module, estimator, parameters, X, y, sample_weight, how):
     given = {} if sample_weight is None else {"sample_weight": sample_weight}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if isinstance(how, tuple):
+            for method, changes in how:
+                getattr(model.set_params(**changes), method)(X, y)
+            return model
         if how != "partial_fit":
             model.fit(X, y, **given)
         if how == "twice":
