@@ -655,6 +655,10 @@ def test_output_activations(data, rng, activation, loss, outputs):
             values.append(sum_of_losses(*p))
         a[at] = kept
         assert found == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-5, abs=1e-6)
+    rest = model._live[0].params.copy()
+    for view in (a for pair in model._live[0]._views(rest) for a in pair):
+        view[...] = 0
+    assert not rest.any()  # what pads rows of outputs stays 0
     expected = outputs_of(*model.coefs_, *model.intercepts_)
     assert np.allclose(model.predict(X).reshape(40, -1), expected, rtol=1e-10)
     for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
