@@ -11,7 +11,6 @@ from fastmlp._names import check_whole
 from fastmlp.history import History
 
 if TYPE_CHECKING:
-    from fastmlp.network import BaseMLP
     from fastmlp.range_test import RangeTest
 
 __all__ = ["LossCurveDisplay", "plot_history", "plot_weights"]
@@ -213,7 +212,7 @@ def plot_history(history: History, axes: Any = None) -> tuple[Any, ...]:
 
 
 def plot_weights(
-    net: "BaseMLP",
+    net: Any,
     shape: Sequence[int],
     units: int | Sequence[int] | None = None,
     columns: int | None = None,
@@ -224,7 +223,7 @@ def plot_weights(
 
     Parameters
     ----------
-    net : MLP or SiameseMLP
+    net : MLP, SiameseMLP, or a fitted estimator of fastmlp or scikit-learn
         Its inputs are the pixels of an image, row after row.
     shape : (height, width) or (height, width, 3)
         Of an image.
@@ -251,7 +250,7 @@ def plot_weights(
     >>> import fastmlp
     >>> ax = fastmlp.plots.plot_weights(fastmlp.MLP([64, 16, 10]), (8, 8))
     """
-    W = net.weights[0]
+    W = net.weights[0] if hasattr(net, "weights") else np.transpose(net.coefs_[0])
     sizes = tuple(shape) if isinstance(shape, Sequence) else ()
     whole = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
     if not whole or len(sizes) not in (2, 3) or prod(sizes) != W.shape[1] or sizes[2:] not in ((), (3,)):

@@ -17,9 +17,9 @@ MEMORY, DIVERGED = 0.9, 4.0  # the test is over where a moving average of this m
 REACH = 25  # the losses are smoothed by the mean over a 25th of all steps, to either side
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class RangeTest:
-    """What `MLP.find_learning_rate` found.
+    """What `find_learning_rate` of a network or an estimator found.
 
     Attributes
     ----------
@@ -98,6 +98,8 @@ def range_test(
     check_number("high", high, float(low), largest, f"finite and greater than low, which is {low}")
     if high == low:
         raise ValueError(f"high is {high!r}; it must be finite and greater than low, which is {low}")
+    if float(high) / float(low) == float("inf"):
+        raise ValueError(f"high is {high!r}; it must be less than 1e308 times low, which is {low}")
     steps = check_whole("steps", steps, 2, 2**31)
     ratio, rate, rows = root(float(high) / float(low), steps - 1), float(low), len(data[1])
     order, done, epoch = np.empty(rows, np.uint32), 0, 0

@@ -84,3 +84,9 @@ def test_settings_are_checked(settings, name):
 def test_roots():
     for x, n in [(10, 1), (10, 3), (1e7, 99), (1 + 1e-9, 5), (1e300, 2)]:
         assert root(x, n) == pytest.approx(x ** (1 / n), rel=1e-13)
+
+
+def test_rates_further_apart_than_a_number_can_say():
+    net = MLP([2, 2], dtype="float64")
+    call = partial(net.find_learning_rate, np.eye(2), [0, 1], low=1e-300, high=1e30)
+    oracle.refused(net, call, ValueError, r"^high is 1e\+30; it must be less than 1e308 times low, which is 1e-300")

@@ -4,6 +4,7 @@ import html.parser
 import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import oracle
@@ -199,6 +200,9 @@ def test_plot_weights(pyplot, rng):
     colours = fastmlp.plots.plot_weights(net, (2, 2, 3), units=1).images[0].get_array()
     wanted = net.weights[0][0].reshape(2, 2, 3) / np.abs(net.weights[0][0]).max() / 2 + 0.5
     np.testing.assert_allclose(np.asarray(colours), wanted, rtol=1e-6)
+    estimator = types.SimpleNamespace(coefs_=[np.array(net.weights[0].T)])
+    again = fastmlp.plots.plot_weights(estimator, (2, 2, 3), units=1).images[0].get_array()
+    assert oracle.same(np.asarray(again), np.asarray(colours))
     net.weights[0][:] = 0
     fastmlp.plots.plot_weights(net, (3, 4)).figure.canvas.draw()
     _, given = pyplot.subplots()
@@ -231,6 +235,7 @@ def test_the_range_test_s_picture(pyplot):
 
 WITHOUT = """
 import sys
+import types
 sys.modules.update(matplotlib=None, tqdm=None)
 import numpy as np, fastmlp
 heavy = {"matplotlib", "tqdm", "json", "zipfile", "fastmlp.plots"}
