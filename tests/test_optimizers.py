@@ -61,10 +61,6 @@ def parameters(net):
     return [a for pair in zip(net.weights, net.biases, strict=True) for a in pair if a is not None]
 
 
-def gradients(net, grads):
-    return [g for pair in grads for g in pair if g is not None]
-
-
 @pytest.mark.parametrize("optimizer", SETTINGS, ids=repr)
 @pytest.mark.parametrize("bias", [True, False])
 def test_steps_follow_the_formulas(rng, dtype, optimizer, bias):
@@ -74,7 +70,7 @@ def test_steps_follow_the_formulas(rng, dtype, optimizer, bias):
     X, y = rng.normal(size=(8, 5)).astype(dtype), rng.normal(size=(8, 3)).astype(dtype)
     for step in range(1, 21):
         _, grads = net.loss_and_grad(X, y)
-        wanted.update(gradients(net, grads))  # the gradient is the network's own: only the step is judged
+        wanted.update(oracle.flattened(grads))  # the gradient is the network's own: only the step is judged
         net.update(optimizer)
         # A step rounds its dozen operations, relative to W or to what W moves by, and m and v carry such errors on:
         # 16 u (1 + the largest W) a step. A wrong formula moves W by a share of learning_rate, thousands of times that.
@@ -92,7 +88,7 @@ def test_the_state_is_that_of_the_formulas(rng, optimizer):
     wanted = Oracle(net, optimizer)
     for _ in range(7):
         _, grads = net.loss_and_grad(X, y)
-        wanted.update(gradients(net, grads))
+        wanted.update(oracle.flattened(grads))
         net.update(optimizer)
     state = net.optimizer_state()
     assert state["optimizer"] == optimizer
