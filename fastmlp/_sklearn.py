@@ -28,7 +28,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastmlp import _arrays, _core, kernels, losses
 from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, check_name, nearest
-from fastmlp._sklearn_epochs import Judge, Passes, Tasks, pieces, rows_of
+from fastmlp._sklearn_epochs import Judge, Passes, SklearnPenalty, Tasks, pieces, rows_of
 from fastmlp.callbacks import EarlyStopping, check_callbacks
 from fastmlp.history import History
 from fastmlp.initialization import draw_weights
@@ -54,8 +54,9 @@ class SklearnSGD(SGD):
     def __post_init__(self) -> None:
         """The estimator's constraints have checked the rest."""
 
-    def _public(self) -> SGD:
-        return SGD(**vars(self))
+    @classmethod
+    def _public(cls) -> type[SGD]:
+        return SGD
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ class SklearnAdam(Adam):
 
     bias_corrected_epsilon: ClassVar[bool] = False
 
-    def _public(self) -> Adam:
-        return Adam(**vars(self))
+    @classmethod
+    def _public(cls) -> type[Adam]:
+        return Adam
 
 
 class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
@@ -147,7 +149,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         if state is None and "_live" in self.__dict__ and self._live[0].sizes == net.sizes:
             state = self._live[0].optimizer_state()
             state["slots"] = [self._like(net, self._live[0]._views(slot)) for slot in state["slots"]]
-        if state:
+        if state and all(slot.shape == net.params.shape and slot.dtype == net.dtype for slot in state["slots"]):
             net.set_optimizer_state(state)
         for best, name, views in (
             ("_best_coefs", "coefs_", [W.T for W in net.weights]),
@@ -218,9 +220,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     # ---- training ----
 
     def _initialize(self, y: NDArray[Any], layer_units: list[int], dtype: np.dtype[Any]) -> None:
+        self.out_activation_, self._applied = self._out_activation(), self._output_activation()
         self.n_iter_, self.t_ = 0, 0
         self.n_outputs_, self.n_layers_ = y.shape[1], len(layer_units)
-        self.out_activation_, self._applied = self._out_activation(), self._output_activation()
         layers = [self._init_coef(*units, dtype) for units in pairwise(layer_units)]
         self.coefs_, self.intercepts_ = map(list, zip(*layers, strict=True))
         names = [*self._activations(), self._applied]
@@ -260,6 +262,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, validation_data: Any = None
     ) -> Any:
         hidden = self._hidden()
+        self._refuse_combinations(validation_data)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = X, y
         X, y = self._validate_input(X, y, incremental, reset=first)
@@ -275,7 +278,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             self._initialize(y, [X.shape[1], *hidden, self.n_outputs_], X.dtype)
         tasks = Tasks(self, *given, incremental)
         if self.solver == "lbfgs":
-            self._fit_lbfgs(X, y, sample_weight, validation_data)
+            self._fit_lbfgs(X, y, sample_weight)
         else:
             self._fit_stochastic(X, y, sample_weight, incremental, validation_data, tasks)
         tasks.end()
@@ -285,6 +288,22 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
                 " preprocessed."
             )
         return self
+
+    def _refuse_combinations(self, validation_data: Any) -> None:
+        """ValueError for parameters that do not go together, before anything has changed."""
+        scheduled, watched = self._schedule() is not None, isinstance(self.early_stopping, EarlyStopping)
+        if watched and not scheduled and (self.solver, self.learning_rate) == ("sgd", "adaptive"):
+            raise ValueError(
+                "learning_rate is 'adaptive', which goes by scikit-learn's own criterion, not by an EarlyStopping; "
+                "'reduce_on_plateau' goes with it"
+            )
+        if self.solver != "lbfgs":
+            return
+        asked = {name: getattr(self, name) for name in ("dropout", "max_norm", "clip_norm", "ema", "callbacks")}
+        asked |= {"validation_data": validation_data is not None, "early_stopping": watched, "learning_rate": scheduled}
+        for name, value in asked.items():
+            if value is not None and np.any(value):
+                raise ValueError(f"solver='lbfgs' has no steps to which {name} could apply; it must be left out")
 
     def _hidden(self) -> list[int]:
         """The units of each hidden layer."""
@@ -305,7 +324,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         Parameters
         ----------
         X, y : array_like
-            As for fit.
+            As for fit; a sparse X is made dense, so of a large one some rows are enough.
         low, high : float, default 1e-7 and 1
             The first and the last rate; between them each is the same multiple of the one before.
         steps : int, default 100
@@ -343,7 +362,13 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         net = trial._adopt()
         rows = np.ascontiguousarray(X.toarray() if issparse(X) else X, net.dtype)
         size = min(200 if trial.batch_size == "auto" else int(trial.batch_size), len(y))
-        return range_test(net, ((rows,), trial._targets(y, net)), size, low, high, steps, trial._rule()[1])
+        weights = trial._weighted(y, None, False)
+        passing = {
+            "weights": None if weights is None else np.ascontiguousarray(weights, net.dtype),
+            "regularization": trial._penalty(),
+        }
+        data = (rows,), trial._targets(y, net)
+        return range_test(net, data, size, low, high, steps, trial._rule()[1], passing)
 
     def _check_goes_on(self, wanted: list[int]) -> None:
         """ValueError unless the network that is there has the layers that are wanted, and outputs for the loss."""
@@ -352,16 +377,15 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             raise ValueError(
                 f"X, hidden_layer_sizes and y are of a network of {wanted} units, but the one to go on with has {units}"
             )
-        outputs, applied = self._out_activation(), self.__dict__.get("_applied", "identity")
-        if outputs != self.out_activation_:
+        applied = self.__dict__.get("_applied", "identity")
+        now = self._output_activation(), self._out_activation()
+        same_link = applied != "identity" or now[1] == self.out_activation_  # what predict makes of logits
+        if now[0] != applied or not same_link:
+            output = getattr(self, "output_activation", "identity")
+            beside = "" if output == "identity" else f" and output_activation {output!r}"
             raise ValueError(
-                f"loss is {self.loss!r}, for outputs that are {outputs}, but the network to go on with was trained for "
-                f"outputs that are {self.out_activation_}; fit it anew, with warm_start=False"
-            )
-        if self._output_activation() != applied:  # "poisson", and exp of another loss
-            raise ValueError(
-                f"loss is {self.loss!r}, but the network to go on with was trained by one that takes its outputs "
-                "otherwise; fit it anew, with warm_start=False"
+                f"loss is {self.loss!r}{beside}, for outputs that are {now[1]}, but the network to go on with was "
+                f"trained for outputs that are {self.out_activation_}; fit it anew, with warm_start=False"
             )
 
     def _out_activation(self) -> str:
@@ -399,14 +423,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     # ---- training by L-BFGS ----
 
-    def _fit_lbfgs(self, X: Any, y: NDArray[Any], sample_weight: Any, validation_data: Any) -> None:
-        asked = {name: getattr(self, name) for name in ("dropout", "max_norm", "clip_norm", "ema", "callbacks")}
-        asked["validation_data"] = validation_data is not None
-        asked["early_stopping"] = isinstance(self.early_stopping, EarlyStopping)
-        asked["learning_rate"] = self._schedule() is not None
-        for name, value in asked.items():
-            if value is not None and np.any(value):
-                raise ValueError(f"solver='lbfgs' has no steps to which {name} could apply; it must be left out")
+    def _fit_lbfgs(self, X: Any, y: NDArray[Any], sample_weight: Any) -> None:
         units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
         net = self._network(self._dtype(X.dtype))
         super()._fit_lbfgs(rows_of(X, net.dtype), self._targets(y, net), sample_weight, None, None, None, None, units)
@@ -433,6 +450,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     # ---- training by minibatches ----
 
+    def _penalty(self) -> SklearnPenalty:
+        return SklearnPenalty(float(self.l1), float(self.alpha), self.max_norm)
+
     def _schedule(self) -> Any:
         """What says the learning rates of all steps, or None where that is one of scikit-learn's own ways."""
         given = self.learning_rate
@@ -440,8 +460,12 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             raise ValueError(f"learning_rate is {given!r}; it must be an object of that class, not the class")
         if not isinstance(given, str):
             return given
-        rate = self.learning_rate_init if isinstance(self.solver, str) else self.solver.learning_rate
-        return schedule_of(given, rate) if given in SCHEDULES else None
+        rate = float(self.learning_rate_init) if isinstance(self.solver, str) else self.solver.learning_rate
+        if given not in SCHEDULES:
+            return None
+        if hasattr(rate, "rates"):
+            raise ValueError(f"learning_rate is {given!r}, but solver is {self.solver!r}, which has a schedule already")
+        return schedule_of(given, rate)
 
     def _rule(self) -> tuple[Any, Any]:
         """What keeps the learning rate from epoch to epoch, as scikit-learn has it, and the engine's optimizer."""
@@ -477,25 +501,11 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             self._optimizer, self._steps_by = self._rule()
         if self.early_stopping and incremental:
             raise ValueError(f"partial_fit does not support early_stopping={self.early_stopping!r}")
-        watched = isinstance(self.early_stopping, EarlyStopping)
-        if (
-            watched
-            and self.solver == "sgd"
-            and isinstance(self.learning_rate, str)
-            and self.learning_rate == "adaptive"
-        ):
-            raise ValueError(
-                "learning_rate is 'adaptive', which goes by scikit-learn's own criterion, not by an EarlyStopping; "
-                "'reduce_on_plateau' goes with it"
-            )
-        trained = self.__dict__.pop("_trained", None)  # whose average is what the last call left
-        average = net._average
-        if incremental and trained is not None and average is not None and np.array_equal(net.params, average):
-            net.params = trained
         if self.__dict__.get("_criterion") != self._kind_of_stopping():
             self._begin_criterion()
             self._begin_best()
-        if "history_" not in self.__dict__:  # parameters set by hand
+        if "history_" not in self.__dict__:  # parameters set by hand, or found by L-BFGS
+            self.loss_curve_ = self.__dict__.get("loss_curve_", [])
             self.history_ = History(self.loss_curve_)
         judge = Judge(self, net)
         if validation_data is not None:
@@ -507,6 +517,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         passes = Passes(
             self, net, X, y, sample_weight, [c.on_batch_end for c in callbacks if hasattr(c, "on_batch_end")]
         )
+        if incremental:
+            self._leave_average(net)
         self.n_iter_ = 0
         scheduled = passes.scheduled
         try:
@@ -542,6 +554,16 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
             judge.conclude()
+
+    def _leave_average(self, net: MLP) -> None:
+        """Go on from the parameters whose average the last call left; if others are there, average from those on."""
+        trained, average = self.__dict__.pop("_trained", None), net._average
+        if average is None:
+            return
+        if trained is not None and trained.shape == average.shape and np.array_equal(net.params, average):
+            net.params = trained
+        else:
+            average[:] = net.params
 
     def _split(self, X: Any, y: NDArray[Any], sample_weight: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Rows to train on, and rows to validate with."""

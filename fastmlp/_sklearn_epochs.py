@@ -79,7 +79,7 @@ class Passes:
         self.order = np.arange(self.rows, dtype=np.uint32) if estimator.shuffle else None
         self.broken_off = False
         self.scheduled = hasattr(estimator._steps_by.learning_rate, "rates")
-        self.penalty = SklearnPenalty(float(estimator.l1), float(estimator.alpha), estimator.max_norm)
+        self.penalty = estimator._penalty()
 
     def run(self, epoch: int) -> float:
         """One epoch; the mean loss of its rows. Parameters that diverge become NaN, as scikit-learn's do."""
@@ -151,6 +151,7 @@ class Judge:
         stopping = estimator.early_stopping
         self.watch = Watch(stopping) if isinstance(stopping, EarlyStopping) else None
         self.best: NDArray[Any] | None = None
+        self.concluded = False
         self.scored: tuple[Any, ...] = (None, None, None)  # for scikit-learn's criterion
         self.judged: tuple[Any, ...] | None = None  # for the history, and an EarlyStopping
 
@@ -233,6 +234,9 @@ class Judge:
     def conclude(self) -> None:
         """End with the best parameters, or with their average, where that is asked for."""
         estimator, net = self.estimator, self.net
+        if self.concluded:  # and Ctrl-C came after it
+            return
+        self.concluded = True
         if self.best is not None:
             net.params = self.best
         elif self.watch is None and estimator.early_stopping:

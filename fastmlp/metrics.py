@@ -255,7 +255,9 @@ def name_of(metric: str | Metric, attribute: str = "__name__") -> str:
     if isinstance(metric, str):
         return metric
     if isinstance(metric, partial):
-        arguments = [*map(repr, metric.args), *(f"{name}={value!r}" for name, value in metric.keywords.items())]
+        given = [*((None, value) for value in metric.args), *metric.keywords.items()]
+        values = [(name, name_of(value, attribute) if callable(value) else repr(value)) for name, value in given]
+        arguments = [value if name is None else f"{name}={value}" for name, value in values]
         return f"{name_of(metric.func, attribute)}({', '.join(arguments)})"
     name: str = getattr(metric, attribute, type(metric).__name__)
     return name

@@ -26,7 +26,8 @@ class MLP(BaseMLP):
         For numbers: "squared_error" (1/2 |z - y|^2), "absolute_error", "huber", "quantile"; for counts, "poisson". A
         name is short for the loss with its defaults.
     output_activation : str, default "identity"
-        Applied by `net(x)`. Training, classes and probabilities need "identity": the losses take logits.
+        Applied by `net(x)`. Training needs "identity", and so do classes, probabilities and counts, which are made of
+        logits.
     bias : bool, default True
     dtype : "float32" or "float64", default "float32"
     seed : int, default 0

@@ -160,10 +160,7 @@ class BaseMLP(Network):
         if bad:
             raise ValueError(f"activation {bad[0]!r} has no useful derivative: this network has no gradient")
         if self.output_activation != "identity":
-            raise ValueError(
-                f"output_activation is {self.output_activation!r}; training and gradients need 'identity' "
-                "(the losses take logits)"
-            )
+            raise ValueError(f"output_activation is {self.output_activation!r}; training and gradients need 'identity'")
 
     def _training_data(self, X: Any, y: ArrayLike) -> tuple[tuple[NDArray[Any], ...], NDArray[Any]]:
         """Inputs and targets for a gradient, which the activations must have."""
@@ -303,7 +300,7 @@ class BaseMLP(Network):
         with them; with early stopping that restores the best weights, it ends with those. Both are so at the end of
         fit, also one that a callback stops, and in what `fastmlp.load` reads from a checkpoint; an error in midst of it
         leaves the network where the last step left it. A resumed fit goes on where a callback stopped; another fit
-        goes on from the parameters as they are, averaged ones too.
+        goes on from the parameters as they are, averaged ones too, and from the average so far.
 
         Examples
         --------

@@ -40,9 +40,10 @@ class Optimizer(Settings):
         }
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in own.items())})"
 
-    def _public(self) -> "Optimizer":
-        """The optimizer that users know and files name: this one, unless it is a variant within the package."""
-        return self
+    @classmethod
+    def _public(cls) -> type["Optimizer"]:
+        """The class that users know and files name: this one, unless it is a variant within the package."""
+        return cls
 
     def _check(self, **ranges: tuple[float, float, str]) -> None:
         if isinstance(self.learning_rate, str):  # type: ignore[attr-defined]
@@ -68,7 +69,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or schedule, default 0.01
+    learning_rate : float, schedule or its name, default 0.01
     momentum : float, default 0
         In [0, 1).
     nesterov : bool, default False
@@ -88,7 +89,7 @@ class SGD(Optimizer):
     SGD(learning_rate=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
     """
 
-    learning_rate: "float | Schedule" = 0.01
+    learning_rate: "float | str | Schedule" = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -111,7 +112,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or schedule, default 1e-3
+    learning_rate : float, schedule or its name, default 1e-3
     beta1 : float, default 0.9
         In [0, 1), as is beta2.
     beta2 : float, default 0.999
@@ -133,7 +134,7 @@ class Adam(Optimizer):
     0.999
     """
 
-    learning_rate: "float | Schedule" = 1e-3
+    learning_rate: "float | str | Schedule" = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -182,7 +183,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or schedule, default 1e-3
+    learning_rate : float, schedule or its name, default 1e-3
     rho : float, default 0.9
         In [0, 1), as is momentum.
     momentum : float, default 0
@@ -204,7 +205,7 @@ class RMSprop(Optimizer):
     0.9
     """
 
-    learning_rate: "float | Schedule" = 1e-3
+    learning_rate: "float | str | Schedule" = 1e-3
     rho: float = 0.9
     momentum: float = 0.0
     epsilon: float = 1e-8
@@ -226,7 +227,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or schedule, default 1e-4
+    learning_rate : float, schedule or its name, default 1e-4
     beta1 : float, default 0.9
         In [0, 1), as is beta2.
     beta2 : float, default 0.99
@@ -247,7 +248,7 @@ class Lion(Optimizer):
     0.99
     """
 
-    learning_rate: "float | Schedule" = 1e-4
+    learning_rate: "float | str | Schedule" = 1e-4
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.0

@@ -170,8 +170,9 @@ class LossCurveDisplay:
         self.ax_, self.figure_, self.val_line_ = ax, ax.figure, None
         self.line_ = _over_epochs(ax, self.loss, f"{prefix}loss", **kwargs)
         if self.val_loss is not None:
-            apart = {} if kwargs.keys().isdisjoint(("c", "color")) else {"linestyle": "--"}  # of one colour both
-            self.val_line_ = _over_epochs(ax, self.val_loss, f"{prefix}val_loss", **(apart | kwargs))
+            alike = kwargs.keys() & {"c", "color"} and not kwargs.keys() & {"ls", "linestyle"}
+            apart = {"linestyle": "--"} if alike else {}
+            self.val_line_ = _over_epochs(ax, self.val_loss, f"{prefix}val_loss", **kwargs, **apart)
         ax.set_ylabel("loss")
         _dress(ax)
         if self.val_loss is not None or name is not None:
@@ -250,6 +251,8 @@ def plot_weights(
     >>> import fastmlp
     >>> ax = fastmlp.plots.plot_weights(fastmlp.MLP([64, 16, 10]), (8, 8))
     """
+    if not hasattr(net, "weights") and not hasattr(net, "coefs_"):
+        raise ValueError(f"net is {net!r}; it must be a network, or a fitted estimator")
     W = net.weights[0] if hasattr(net, "weights") else np.transpose(net.coefs_[0])
     sizes = tuple(shape) if isinstance(shape, Sequence) else ()
     whole = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)

@@ -91,8 +91,9 @@ def range_test(
     high: float,
     steps: int,
     optimizer: Any,
+    passing: dict[str, Any] | None = None,
 ) -> RangeTest:
-    """Train a network that nobody needs afterwards."""
+    """Train a network that nobody needs afterwards; `passing` are more arguments of its _train."""
     largest = float(np.finfo(twin.dtype).max)
     check_number("low", low, POSITIVE[0], largest, POSITIVE[2])
     check_number("high", high, float(low), largest, f"finite and greater than low, which is {low}")
@@ -112,8 +113,9 @@ def range_test(
         stop = min(rows, done + batch_size)
         try:
             total = twin._train(
-                *data, order, batch_size, dataclasses.replace(optimizer, learning_rate=rate), start=done, stop=stop
-            )
+                *data, order, batch_size, dataclasses.replace(optimizer, learning_rate=rate), start=done, stop=stop,
+                **(passing or {}),
+            )  # fmt: skip
         except FloatingPointError:
             break
         loss = total / (stop - done)

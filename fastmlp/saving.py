@@ -168,7 +168,7 @@ def load(path: str | bytes | os.PathLike[Any]) -> MLP | SiameseMLP:
 
 
 def _load(path: str | bytes | os.PathLike[Any]) -> tuple[MLP | SiameseMLP, Progress | None]:
-    container = _safetensors if os.fsdecode(path).endswith(".safetensors") else _npz
+    container = _safetensors if _decoded(path, "path").endswith(".safetensors") else _npz
     with open(path, "rb") as file:
         try:
             return _read(container.Archive(file))
@@ -216,7 +216,9 @@ def from_bytes(data: bytes) -> MLP | SiameseMLP:
 def _header_of(
     net: BaseMLP, state: dict[str, Any], progress: Progress | None, metadata: Any, lists: dict[str, Any]
 ) -> dict[str, Any]:
-    optimizer = state["optimizer"] and state["optimizer"]._public()
+    optimizer = state["optimizer"]
+    if optimizer is not None and optimizer._public() is not type(optimizer):
+        optimizer = optimizer._public()(**vars(optimizer))
     version = 2 if lists else _version(net, optimizer, progress)
     if BY_NAME[net.loss] is not type(net.objective):
         raise ValueError(f"the network's loss is a {type(net.objective).__name__}; only those of fastmlp can be saved")

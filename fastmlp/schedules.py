@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp._names import FRACTION, NOT_NEGATIVE, POSITIVE, POSITIVE_FRACTION, check_name, check_number, check_whole
+from fastmlp._names import FRACTION, NOT_NEGATIVE, POSITIVE, POSITIVE_FRACTION, check_number, check_whole, nearest
 from fastmlp._settings import Settings
 from fastmlp.history import History
 
@@ -317,7 +317,10 @@ BY_NAME: dict[str, Any] = {
 
 def schedule_of(name: str, rate: float) -> Schedule:
     """A schedule with default settings but for its rate."""
-    schedule: Schedule = BY_NAME[check_name(name, tuple(BY_NAME), "learning_rate")](rate)
+    if name not in BY_NAME:
+        wanted = f"a positive finite number, a schedule, or one of {', '.join(BY_NAME)}"
+        raise ValueError(f"learning_rate is {name!r}{nearest(name, BY_NAME)}; it must be {wanted}")
+    schedule: Schedule = BY_NAME[name](rate)
     return schedule
 
 

@@ -44,7 +44,7 @@ class Summary:
         state = net.optimizer_state()
         memory = [("parameters with padding", net.params.nbytes), ("gradients", net.grads.nbytes)]
         if state["slots"]:
-            kind = type(state["optimizer"]._public()).__name__
+            kind = state["optimizer"]._public().__name__
             memory.append((f"state of {kind}", sum(slot.nbytes for slot in state["slots"])))
         self._memory = ", ".join(f"{what} {_bytes(n)}" for what, n in memory)
 

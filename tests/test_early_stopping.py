@@ -127,7 +127,7 @@ class Best:
 
 @pytest.mark.parametrize(
     ("metric", "name"),
-    [(lambda: partial(np.dot, out=None), "dot(out=None)"), (Best, "Best"), (lambda: metrics.f1, "f1")],
+    [(lambda: partial(np.dot, Best(), out=len), "dot(Best, out=len)"), (Best, "Best"), (lambda: metrics.f1, "f1")],
 )
 def test_a_metric_has_the_same_name_in_every_process(metric, name):
     # which is what a checkpoint remembers of it: no address

@@ -219,6 +219,14 @@ def test_a_directory_in_the_way(tmp_path):
         MLP([1, 2]).save(tmp_path / "none" / "net.npz")
 
 
+def test_what_is_no_path_is_named():
+    for call in (MLP([1, 2]).save, load):
+        with pytest.raises(TypeError, match=r"^path is 5; it must be a path"):
+            call(5)
+    with pytest.raises(TypeError, match=r"^checkpoint is 5; it must be a path"):
+        MLP([1, 2]).fit([[1.0]], [0], checkpoint=5)
+
+
 def run(code, *arguments):
     command = [sys.executable, "-c", code, *map(str, arguments)]
     elsewhere = os.path.dirname(sys.executable)  # than in a clone, whose sources would come first

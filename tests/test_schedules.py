@@ -201,5 +201,9 @@ def test_a_name_is_short_for_a_schedule_with_the_optimizer_s_own_rate():
     assert SGD("one_cycle") == SGD(OneCycle(0.01))
     assert RMSprop("step_decay", rho=0.5) == RMSprop(StepDecay(1e-3), rho=0.5)
     assert Lion("reduce_on_plateau") == Lion(ReduceOnPlateau(1e-4))
-    with pytest.raises(ValueError, match=r"learning_rate is 'cosin' \(did you mean 'cosine'\?\)"):
-        SGD("cosin")
+    for name in ("cosin", "0.1"):
+        hint = r" \(did you mean 'cosine'\?\)" if name == "cosin" else ""
+        with pytest.raises(
+            ValueError, match=rf"learning_rate is '{name}'{hint}; it must be a positive finite number, "
+        ):
+            SGD(name)

@@ -235,7 +235,6 @@ def test_the_range_test_s_picture(pyplot):
 
 WITHOUT = """
 import sys
-import types
 sys.modules.update(matplotlib=None, tqdm=None)
 import numpy as np, fastmlp
 heavy = {"matplotlib", "tqdm", "json", "zipfile", "fastmlp.plots"}

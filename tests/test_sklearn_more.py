@@ -556,6 +556,27 @@ def test_validation_in_some_of_the_fits_that_go_on(data, kind):
     assert np.isnan(history.val_loss).tolist() == [True] * 3 + [False] * 3 + [True] * 3
 
 
+@pytest.mark.parametrize("validated", [[False, True], [True, False]])
+def test_the_rate_of_a_plateau_goes_by_the_validation_of_the_fit_that_is_on(data, validated):
+    """Of losses that never change: where there is validation, by the epochs that have it, else by all of them."""
+    X, y = data
+    rates = []
+
+    class Rates(fastmlp.ReduceOnPlateau):
+        def rates(self, *call):
+            rates.append(super().rates(*call)[0])
+            return np.full(call[1], 1e-300)
+
+    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=6, warm_start=True, random_state=0, shuffle=False, alpha=0)
+    model.set_params(learning_rate=Rates(1.0, 0.5, patience=2), batch_size=len(X), n_iter_no_change=99)
+    for has in validated:
+        model.fit(X, y, validation_data=(X, y) if has else None)
+    # asked before the last epoch, of 11: the first is the best, then it falls at every second
+    seen = 5 if validated[-1] else 11
+    assert rates[-1] == 0.5 ** ((seen - 1) // 2)
+    assert len(rates) == 12
+
+
 @both
 def test_another_early_stopping_in_a_fit_that_goes_on(data, kind):
     X, y = data
@@ -630,26 +651,29 @@ TERMS = {  # of d = h - y
 def test_output_activations(data, rng, activation, loss, outputs):
     """One step of gradient descent, against finite differences of the written formula; and what is predicted."""
     X = data[0][:40] / 16
-    y = rng.random((40, outputs)) if outputs > 1 else rng.random(40)
+    y, weights = rng.random((40, outputs)) if outputs > 1 else rng.random(40), rng.uniform(0.5, 2, 40)
     r = getattr(reference, activation.replace("logistic", "sigmoid"))
 
     def outputs_of(W1, W2, b1, b2):
         return r(np.tanh(X @ W1 + b1) @ W2 + b2)
 
     def sum_of_losses(*p):
-        return TERMS[loss](outputs_of(*p) - y.reshape(40, -1)).sum()
+        return (weights[:, None] * TERMS[loss](outputs_of(*p) - y.reshape(40, -1))).sum()
 
     settings = {"activation": "tanh", "output_activation": activation, "alpha": 0.0, "solver": "sgd", "momentum": 0.0}
     settings["batch_size"] = 40
     start, model = (
-        fitted(MLPRegressor, X, y, loss=loss, max_iter=1, learning_rate_init=rate, **settings) for rate in (1e-300, 1.0)
+        fitted(MLPRegressor, X, y, weights, loss=loss, max_iter=1, learning_rate_init=rate, **settings)
+        for rate in (1e-300, 1.0)
     )
     p = [a.copy() for a in start.coefs_ + start.intercepts_]
-    share = 40 * (outputs if loss == "squared_error" else 1)  # scikit-learn tells the mean over outputs of this one
+    share = weights.sum() * (
+        outputs if loss == "squared_error" else 1
+    )  # scikit-learn tells the mean over outputs of this one
     assert model.loss_curve_[0] == pytest.approx(sum_of_losses(*p) / share, rel=1e-12)
     for a, b in zip(p, model.coefs_ + model.intercepts_, strict=True):
         at, step = tuple(rng.integers(0, n) for n in a.shape), 1e-6
-        found, kept, values = (a[at] - b[at]) * 40, a[at], []
+        found, kept, values = (a[at] - b[at]) * weights.sum(), a[at], []
         for sign in (1, -1):
             a[at] = kept + sign * step
             values.append(sum_of_losses(*p))
@@ -688,20 +712,25 @@ def test_output_activations_that_do_not_go_with_a_loss(data):
     model = fitted(MLPRegressor, X / 16, y, output_activation="exp", warm_start=True)
     with pytest.raises(ValueError, match="loss is 'poisson'"):
         model.set_params(loss="poisson").fit(X, y)
-    with pytest.raises(ValueError, match="outputs that are tanh"):
+    with pytest.raises(ValueError, match="output_activation 'tanh', for outputs that are tanh"):
         model.set_params(loss="squared_error", output_activation="tanh").fit(X, y)
 
 
 @both
 def test_the_range_test_of_an_estimator(data, kind):
     X, y = data
+    model = fitted(kind, X, y, random_state=np.random.RandomState(0))
+    before, state = parameters(model), model.random_state.get_state()[1].copy()
+    model.find_learning_rate(X, y, steps=3)
+    assert oracle.same(parameters(model), before)
+    assert (model.random_state.get_state()[1] == state).all()
     model = kind(hidden_layer_sizes=(12,), random_state=0, batch_size=50)
     before = copy.deepcopy(vars(model))
     found = model.find_learning_rate(X, y, low=1e-5, high=1.0, steps=40)
     assert vars(model) == before
     assert 1e-4 < found.suggestion < 1
-    first = fitted(kind, X[:50], y[:50], alpha=0.0, max_iter=1, batch_size=50)
     if kind is MLPRegressor:  # whose initial weights do not depend on the classes that some rows have
+        first = fitted(kind, X[:50], y[:50], max_iter=1, batch_size=50)
         one = kind(hidden_layer_sizes=(12,), random_state=0, batch_size=50).find_learning_rate(X[:50], y[:50])
         assert one.losses[0] == pytest.approx(first.loss_curve_[0], rel=1e-12)
     sparse = model.find_learning_rate(csr_matrix(X), y, low=1e-5, high=1.0, steps=40)
@@ -744,3 +773,113 @@ def test_kinds_of_true_are_one_criterion(data, kind):
         scores.append(model.set_params(early_stopping=True).fit(X, y).validation_scores_)
     assert len(scores[0]) == 12
     assert scores[0] == scores[1]
+
+
+@both
+def test_copies_of_models_whose_parameters_have_another_shape_or_type(data, kind):
+    X, y = data
+    model = fitted(kind, X, y)
+    model.coefs_, model.intercepts_ = ([a.astype("f4") for a in some] for some in (model.coefs_, model.intercepts_))
+    assert oracle.same(copy.deepcopy(model).predict(X), model.predict(X))
+    pruned = fitted(kind, X, y)
+    pruned.coefs_ = [pruned.coefs_[0][:, :5].copy(), pruned.coefs_[1][:5].copy()]
+    pruned.intercepts_ = [pruned.intercepts_[0][:5].copy(), pruned.intercepts_[1]]
+    assert oracle.same(pickle.loads(pickle.dumps(pruned)).predict(X), pruned.predict(X))
+    failed = fitted(kind, X, y)
+    with pytest.raises(ValueError, match="ema"):
+        failed.set_params(hidden_layer_sizes=(20,), solver="lbfgs", ema=0.9).fit(X, y)
+    assert oracle.same(pickle.loads(pickle.dumps(failed)).predict(X), fitted(kind, X, y).predict(X))
+
+
+def averaged(data, **settings):
+    model = MLPRegressor(hidden_layer_sizes=(8,), random_state=0, ema=0.9, **settings)
+    return model.partial_fit(*data).partial_fit(*data)
+
+
+def test_the_average_of_partial_fit_after_another_dtype(data):
+    X, y = data
+    model = averaged((X.astype("f4"), y), warm_start=True)
+    model.set_params(solver="lbfgs", ema=None, max_iter=1).fit(X, y)  # SciPy leaves float64
+    assert np.isfinite(model.set_params(solver="adam", ema=0.9).partial_fit(X, y).loss_)
+
+
+@pytest.mark.parametrize("fault", ["targets", "callbacks"])
+def test_a_partial_fit_that_is_refused_keeps_the_average(data, fault):
+    X, y = data
+    model = averaged(data, loss="poisson")
+    before = parameters(model)
+    with pytest.raises(ValueError, match=r"y has the value|callbacks has 3"):
+        model.set_params(callbacks=3 if fault == "callbacks" else None).partial_fit(X, -y)
+    assert oracle.same(parameters(model), before)
+
+
+def test_ctrl_c_when_training_has_ended_concludes_it_once(data):
+    class Interrupt(fastmlp.Callback):
+        def on_train_end(self, net):
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        interrupted = averaged(data, callbacks=Interrupt()).partial_fit(*data)
+    assert interrupted.loss_curve_ == averaged(data).partial_fit(*data).loss_curve_
+
+
+def test_parameters_changed_by_hand_are_averaged_from_there(data):
+    model = averaged(data, learning_rate_init=1e-6)
+    for a in model.coefs_ + model.intercepts_:
+        a[...] = 0
+    assert np.abs(parameters(model.partial_fit(*data))).max() < 1e-3
+
+
+@both
+def test_the_range_test_has_the_weights_and_penalties_of_fit(data, kind):
+    X, y = data
+    plain = kind(hidden_layer_sizes=(12,), random_state=0, batch_size=50).find_learning_rate(X, y, steps=10)
+    changes = [{"alpha": 50.0}, {"l1": 5.0}, {"max_norm": 0.01}]
+    changes += [{"class_weight": {0: 100.0}}] if kind is MLPClassifier else []
+    for change in changes:
+        model = kind(hidden_layer_sizes=(12,), random_state=0, batch_size=50, **change)
+        assert not oracle.same(model.find_learning_rate(X, y, steps=10).losses, plain.losses)
+
+
+@both
+def test_a_summary_of_any_momentum(data, kind):
+    class Look(fastmlp.Callback):
+        def on_epoch_end(self, net, epoch, history):
+            self.seen = str(net.summary())
+
+    look = Look()
+    fitted(kind, *data, solver="sgd", momentum=1.0, learning_rate_init=1e-6, max_iter=1, callbacks=look)
+    assert "state of SGD" in look.seen
+
+
+@both
+@pytest.mark.parametrize("change", [
+    {"solver": "sgd", "learning_rate": "adaptive", "early_stopping": fastmlp.EarlyStopping()},
+    {"solver": "lbfgs", "learning_rate": "cosine"}, {"solver": "lbfgs", "dropout": 0.1},
+    {"solver": fastmlp.Adam("cosine"), "learning_rate": "one_cycle"},
+], ids=repr)  # fmt: skip
+def test_what_does_not_go_together_leaves_the_model_as_it_was(data, kind, change):
+    X, y = data
+    model = fitted(kind, X, y)
+    before = parameters(model), model.n_iter_, list(model.loss_curve_)
+    with pytest.raises(ValueError, match=r"learning_rate|dropout"):
+        model.set_params(**change).fit(X, y)
+    assert oracle.same(parameters(model), before[0])
+    assert (model.n_iter_, model.loss_curve_) == before[1:]
+
+
+@both
+def test_minibatches_after_lbfgs(data, kind):
+    X, y = data
+    for way in ("fit", "partial_fit"):
+        model = fitted(kind, X, y, solver="lbfgs", warm_start=True).set_params(solver="adam")
+        getattr(model, way)(X, y)
+        assert len(model.loss_curve_) == (6 if way == "fit" else 1)
+
+
+def test_names_of_the_logistic_function_are_one(data):
+    X, y = data[0], (data[1] == 3).astype(float)
+    model = fitted(MLPRegressor, X, y, output_activation="logistic", warm_start=True)
+    assert model.set_params(output_activation="sigmoid").fit(X, y).n_iter_ == 6
+    with pytest.raises(ValueError, match="output_activation 'tanh'"):
+        model.set_params(output_activation="tanh").fit(X, y)
