@@ -477,6 +477,7 @@ static int FN(stops)(const fm_training *t, double loss)
 static int FN(train)(fm_training *t, double until)
 {
     const int sparse = FN(is_sparse)(t);
+    const ptrdiff_t begun = t->next;
     for (int last = 0; !last;) {
         FN(job) j = FN(begin)(t, NULL);
         j.sparse = sparse;
@@ -489,7 +490,8 @@ static int FN(train)(fm_training *t, double until)
             for (ptrdiff_t r = 0; r < j.B; ++r)
                 loss += (double)j.s.loss[r];
             if (t->optimizer && (FN(stops)(t, loss) || FN(stops)(t, penalty))) {
-                FN(forget)(t);
+                if (t->next > begun || j.done > 0)
+                    FN(forget)(t);
                 return FM_NOT_FINITE;
             }
             j.update = t->optimizer && j.ends;

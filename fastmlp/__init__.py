@@ -61,6 +61,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """What is imported when first asked for, for the sake of those who do not: json and zipfile, plots, schedules."""
     if name in ("load", "FormatError"):

@@ -77,6 +77,9 @@ def leading_dimension(ptrdiff_t outputs, ptrdiff_t itemsize):
     return ld + line if ld * itemsize % 1024 == 0 else ld
 
 
+STATE = ("optimizer", "steps", "beta_powers", "slots")
+
+
 cdef class _Turn:
     """Holds a network busy. In C, so that no signal handler runs between taking it and the promise to give it back."""
 
@@ -403,6 +406,8 @@ cdef class Network:
         step remains.
         """
         cdef fm_training t
+        cdef fm_optimizer rule = self.rule
+        held = self.optimizer, self.slots, self.average, self.clip_norm
         self._prepare(&t, X, y, batch, threads)
         self._set_optimizer(optimizer, &t)
         if order is not None:
@@ -419,7 +424,13 @@ cdef class Network:
         t.next, t.loss = start, loss
         if stop is not None:
             t.rows = stop
-        return self._run(&t, epoch)
+        try:
+            return self._run(&t, epoch)
+        except FloatingPointError:
+            if t.next == start:  # no step was done: the optimizer stays what it was, too
+                self.optimizer, self.slots, self.average, self.clip_norm = held
+                self.rule = rule
+            raise
 
     def _gradient(self, tuple X, y, threads=None, *, cnp.ndarray weights=None):
         """The mean loss over all rows of X, weighted where there are weights (rows,); its gradient in grads."""
@@ -570,6 +581,9 @@ cdef class Network:
         """set_optimizer_state, for whoever holds the network busy."""
         cdef int64_t steps = 0
         cdef double beta1_power = 1, beta2_power = 1
+        for name in ("optimizer", "slots") if state.get("optimizer") is None else STATE:
+            if name not in state:
+                raise ValueError(f"state has no {name!r}; it must be what optimizer_state gave")
         shape, optimizer, wanted, slots = (self.flat_params.size,), state["optimizer"], 0, []
         for given in state["slots"]:
             if np.shape(given) != shape:
@@ -581,7 +595,10 @@ cdef class Network:
         if optimizer is not None:
             engine_settings(optimizer, self.dtype)
             wanted = optimizer.slots + (optimizer.ema is not None)
-            steps, (beta1_power, beta2_power) = state["steps"], state["beta_powers"]
+            steps = _names.check_whole("steps", state["steps"], 0, 2**63 - 1)
+            beta1_power, beta2_power = state["beta_powers"]
+            if not (0 <= beta1_power <= 1 and 0 <= beta2_power <= 1):
+                raise ValueError(f"beta_powers is {state['beta_powers']!r}; it must be two numbers from 0 to 1")
         if len(slots) != wanted:
             raise ValueError(f"there are {len(slots)} slots; {optimizer!r} must have {wanted}")
         if optimizer is None:

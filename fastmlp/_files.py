@@ -25,6 +25,8 @@ def replace(path: str, write: Callable[[BinaryIO], None]) -> None:
     temporary = ""
     try:
         target = _followed(path)
+        if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
+            raise OSError(errno.EINVAL, "neither a regular file nor a new one", path)  # a device, a pipe
         temporary = os.path.join(os.path.dirname(target), f".fastmlp-{os.urandom(8).hex()}.tmp")
         with open(temporary, "xb") as file:
             with contextlib.suppress(FileNotFoundError):
@@ -37,7 +39,9 @@ def replace(path: str, write: Callable[[BinaryIO], None]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError):  # the user knows the path, not the temporary name
-            error.filename, error.filename2 = path, None
+            if error.filename2 is not None:
+                raise type(error)(error.errno, error.strerror, path) from None
+            error.filename = path
         raise
     _sync_directory(os.path.dirname(target))
 

@@ -35,7 +35,10 @@ def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     """Write (name, array) pairs, little-endian."""
     import zipfile
 
-    archive = zipfile.ZipFile(file, "w")
+    class ZipFile(zipfile.ZipFile):
+        __del__: Any = dict  # in C, and does nothing: in Python's own a Ctrl-C would be lost; `close` is called here
+
+    archive = ZipFile(file, "w")
     try:
         for name, array in arrays:
             array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
@@ -45,9 +48,10 @@ def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
             member = zipfile.ZipInfo(name + ".npy")  # dated 1980: equal networks make equal files
             member.create_system, member.external_attr = 3, 0o644 << 16
             member.file_size = len(head) + array.nbytes
-            with archive.open(member, "w") as out:
-                out.write(head)
-                out.write(array.data)
+            out = archive.open(member, "w")
+            out.write(head)
+            out.write(array.data)
+            out.close()  # not after an error, of which it would complain in its place
         if any(member.flag_bits for member in archive.infolist()):  # zipfile could not seek, and chose another layout
             raise OSError(errno.EIO, os.strerror(errno.EIO))
     except BaseException:

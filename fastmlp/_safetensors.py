@@ -18,6 +18,7 @@ from fastmlp._files import MAX_BYTES, FormatError
 MAX_TENSORS = 512  # which the package takes some 2 ms to tell apart, sound or not
 _MAX_HEADER = 2 * MAX_BYTES + 200 * MAX_TENSORS  # escaped quotes take two bytes
 _CRC = re.compile(rb'"crc32":"([0-9a-f]{8})"')  # nowhere else: inside a text the quotes are escaped
+_END = re.compile(rb'"data_offsets":\[\d{1,18},(\d{1,18})\]')  # of a tensor among the bytes that follow
 _NO_CRC = b'"crc32":"00000000"'
 _START = re.compile(rb'\{"__metadata__":\{,?"fastmlp":(?=")')  # once the checksum is taken out
 
@@ -76,6 +77,9 @@ class Archive:
         self.text, rest = _text_of(_CRC.sub(b"", header))
         if rest.count(b"[") > 2 * MAX_TENSORS:  # a shape and offsets for each
             raise FormatError(f"about {rest.count(b'[') // 2} tensors; wanted at most {MAX_TENSORS}")
+        told, there = max(map(int, _END.findall(rest)), default=0), size - 8 - length
+        if told != there:  # before all of it is read
+            raise FormatError(f"{there} bytes follow its header, which tells of {told}")
         data = file.read()
         zeroed = _CRC.sub(_NO_CRC, header)
         if f"{zlib.crc32(data, zlib.crc32(zeroed, zlib.crc32(start))):08x}".encode() != found[0]:

@@ -7,12 +7,10 @@ Refuses to leave half a result: whatever is wrong with arguments, table or model
 import argparse
 import csv
 import dataclasses
-import errno
 import io
 import math
 import os
 import sys
-import tempfile
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 import fastmlp
 from fastmlp import metrics
 from fastmlp.preprocessing import Preprocessing, data_of_digits, data_of_table, preprocessing_of
-from fastmlp.saving import check_room
+from fastmlp.saving import check_room, check_writable
 from fastmlp.tables import TableError, number_of, read
 
 TRAIN = """Train a network and write it to a file. Without DATA it learns the handwritten digits that come with fastmlp.
@@ -40,6 +38,9 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's); returns the exit status."""
+    if sys.stdout is None:
+        print("fastmlp: error: standard output is closed", file=sys.stderr)
+        return 2
     try:
         args = _parser().parse_args(argv)
         _set_stdout(errors="backslashreplace", line_buffering=args.run is _train)
@@ -176,14 +177,7 @@ def _check_destination(path: str) -> None:
     """Find out before training whether the model can be written after it."""
     if not path.endswith(".npz"):
         raise ValueError(f"--out {path}: wanted a file name that ends in .npz")
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    try:
-        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
-            pass
-    except OSError as error:
-        error.filename = path
-        raise
+    check_writable(path)
 
 
 def _report_classes(classes: list[str], y: NDArray[Any], predicted: NDArray[Any]) -> None:

@@ -412,7 +412,7 @@ def focal(z, t, *, gamma=2.0, out=None):
     t : array_like of int, shape (B,), or () for one row
         Classes from 0 to K - 1.
     gamma : float, default 2
-        At least 0, which is not checked.
+        At least 0.
     out : (loss, dz), optional
 
     Returns
@@ -480,7 +480,7 @@ def binary_focal(z, y, *, gamma=2.0, out=None):
     y : array_like, of z's shape, or (B,) where K = 1
         0 or 1, which is not checked.
     gamma : float, default 2
-        At least 0, which is not checked.
+        At least 0.
     out : (loss, dz), optional
 
     Returns

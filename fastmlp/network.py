@@ -21,6 +21,7 @@ from fastmlp.initialization import INITS, draw_weights
 from fastmlp.losses import CLASSES, PROBABILITIES, Loss, loss_of
 from fastmlp.optimizers import Adam, Optimizer, engine_settings, one_step, optimizer_of
 from fastmlp.regularization import Regularization
+from fastmlp.threads import num_threads
 from fastmlp.training import Call, Training, progress_bar
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ class BaseMLP(Network):
         """Inputs and targets for a gradient, which the activations must have."""
         self._refuse_no_gradient()
         inputs, one_row = self._inputs(X)
-        targets = self._targets(y, inputs, one_row)
+        inputs = tuple(_arrays.apart(x, self.grads) for x in inputs)
+        targets = _arrays.apart(self._targets(y, inputs, one_row), self.grads)
         if not len(targets):
             raise ValueError(f"X has shape {inputs[0].shape}; training needs at least one row")
         self._refuse_out_of_range(targets)
@@ -288,7 +290,9 @@ class BaseMLP(Network):
         ------
         ValueError, TypeError
             For shapes, types or values that do not fit, numbers that are not finite, or a checkpoint of another network
-            or call; nothing has changed.
+            or call; nothing has changed, unless a minibatch of a later epoch has no row that counts.
+        OSError
+            If the checkpoint cannot be written or read.
         FloatingPointError
             If the loss of a step is not finite: the message names epoch and step, which has changed nothing.
         ImportError
@@ -314,6 +318,7 @@ class BaseMLP(Network):
         epochs = check_whole("epochs", epochs, 0, 2**32 - 1 - self.epochs_done)
         batch_size = check_whole("batch_size", batch_size, 1, sys.maxsize)
         check_bool("shuffle", shuffle)
+        num_threads(threads)
         inputs, targets = self._training_data(X, y)
         self._refuse_not_finite(inputs, targets)
         rule = optimizer_of(optimizer)
@@ -331,7 +336,9 @@ class BaseMLP(Network):
         if regularization is not None and not isinstance(regularization, Regularization):
             raise ValueError(f"regularization is {regularization!r}; it must be a Regularization or None")
         weights = row_weights(sample_weight, class_weight, labels, classes, len(targets), batch_size, self.dtype)
-        if not (verbose == "bar" if isinstance(verbose, str) else isinstance(verbose, int) and verbose in (0, 1)):
+        if not (
+            verbose == "bar" if isinstance(verbose, str) else isinstance(verbose, int | np.bool_) and verbose in (0, 1)
+        ):
             raise ValueError(f"verbose is {verbose!r}; it must be True, False or 'bar'")
         if verbose == "bar":
             progress_bar()
@@ -525,6 +532,8 @@ class BaseMLP(Network):
         self._refuse_no_gradient()
         inputs, one_row = self._inputs(X)
         rows = _arrays.targets(dz, self.sizes[-1], self.dtype, one_row, "dz")
+        inputs = tuple(_arrays.apart(x, self.grads) for x in inputs)
+        rows = _arrays.apart(rows, self.grads)
         _arrays.same_rows(inputs[0], rows, "X", "dz")
         if not len(rows):
             raise ValueError(f"X has shape {inputs[0].shape}; a gradient needs at least one row")

@@ -14,6 +14,7 @@ is checked before a network is built. Parameters are the user's: whatever bits t
 """
 
 import dataclasses
+import errno
 import itertools
 import os
 from collections.abc import Iterator, Mapping
@@ -119,10 +120,25 @@ def check_room(
     """ValueError, before a training with this optimizer and early stopping, for what could not be saved after it."""
     path = _decoded(path, name)
     container = check_path(path, name)
+    check_writable(path)
     slots = [net.params] * len(_slots(optimizer))
     state = {"optimizer": optimizer, "steps": 0, "beta_powers": (1.0, 1.0), "slots": slots}
     progress = Progress(1, 1, False, 0, best=net.params if stops else None)
     _check_count(container, sum(1 for _ in _arrays_of(net, state, progress)), path, name)
+
+
+def check_writable(path: str) -> None:
+    """OSError, before a training, where no file of this name could be written after it."""
+    import tempfile
+
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
+            pass
+    except OSError as error:
+        error.filename = path
+        raise
 
 
 def _check_count(container: Any, arrays: int, path: str, name: str) -> None:
@@ -176,14 +192,44 @@ def _load(path: str | bytes | os.PathLike[Any]) -> tuple[MLP | SiameseMLP, Progr
             raise FormatError(f"{os.fsdecode(path)}: {error}") from None
 
 
-def resume(net: BaseMLP, path: str | bytes | os.PathLike[Any], wanted: Progress, epochs: int) -> Progress:
+def _identity(net: BaseMLP) -> tuple[Any, ...]:
+    """What a network is, however its settings were spelt: 2 or 2.0, a text of NumPy's or Python's."""
+    names = (
+        "sizes",
+        "activations",
+        "output_activation",
+        "loss",
+        "bias",
+        "dtype",
+        "seed",
+        "dropout",
+        "init",
+        "_siamese",
+    )
+    return *(getattr(net, name) for name in names), {name: float(x) for name, x in vars(net.objective).items()}
+
+
+def resume(
+    net: BaseMLP,
+    path: str | bytes | os.PathLike[Any],
+    wanted: Progress,
+    epochs: int,
+    optimizer: Optimizer,
+    validated: bool,
+) -> Progress:
     """Bring `net` to where the checkpoint at `path` was written, by a fit of the same rows, batches and epochs."""
-    found, progress = _load(path)
+    found, progress = _load(_decoded(path, "resume"))
     where = os.fsdecode(path)
     if progress is None:
         raise ValueError(f"resume: {where} is a saved network, not a checkpoint; load it, and fit it")
-    if repr(found) != repr(net):
+    if _identity(found) != _identity(net):
         raise ValueError(f"resume: {where} is a checkpoint of {found!r}; this network is {net!r}")
+    kind, now = type(found.optimizer_state()["optimizer"]), optimizer._public()
+    if kind not in (type(None), now):
+        raise ValueError(f"resume: {where} was written with optimizer = {kind.__name__}; now it is {now.__name__}")
+    if progress.epochs and bool(progress.history.val_loss) != validated:
+        was, is_now = ("with", "without") if progress.history.val_loss else ("without", "with")
+        raise ValueError(f"resume: {where} was written {was} validation_data; now it is {is_now}")
     for name in ("rows", "batch_size", "shuffle", "early_stopping"):
         if getattr(progress, name) != getattr(wanted, name):
             was, now = getattr(progress, name), getattr(wanted, name)
@@ -392,13 +438,14 @@ def _schedule_of(found: dict[str, Any]) -> Any:
     return kind(**found["settings"])
 
 
-def _progress_of(found: dict[str, Any] | None, version: int, epochs_done: int) -> Progress | None:
+def _progress_of(found: dict[str, Any] | None, version: int, epochs_done: int, loss: str) -> Progress | None:
     """Where a broken-off fit was, its history and the best parameters still missing."""
     if found is None:
         return None
     _check_fields("its training", found, _TRAINING if version == 1 else _TRAINING_2)
     progress = Progress(**{name: value for name, value in found.items() if name != "best"})
-    whole = progress.rows > 0 and progress.batch_size > 0 and progress.loss_sum >= 0 and progress.seconds >= 0
+    whole = progress.rows > 0 and progress.batch_size > 0 and progress.seconds >= 0
+    whole &= progress.loss_sum >= 0 or loss == "poisson"  # whose 0 may be rounded to less
     at_step = whole and (progress.rows_done % progress.batch_size == 0 or progress.rows_done == progress.rows)
     if not at_step or progress.rows_done > progress.rows or progress.epochs_before + progress.epochs != epochs_done:
         raise FormatError(f"its training is at no step of a fit: {shown(found)}")
@@ -472,7 +519,7 @@ def _read(archive: Any) -> tuple[MLP | SiameseMLP, Progress | None]:
     header = json_of(archive.tensor("header", "|u1", (-MAX_BYTES,)).tobytes())
     _check_header(header)
     state = _optimizer_of(header["optimizer"])
-    progress = _progress_of(header["training"], header["version"], header["epochs_done"])
+    progress = _progress_of(header["training"], header["version"], header["epochs_done"], header["loss"])
     n_slots, has_best = len(_slots(state["optimizer"])), progress is not None and header["training"].get("best")
     net = _network_of(header, 1 + n_slots + bool(has_best), archive)
     if _version(net, state["optimizer"], progress) > header["version"]:

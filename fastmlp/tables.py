@@ -119,7 +119,7 @@ def _places(path: Path, header: list[str], wanted: list[str]) -> dict[str, int]:
     """Where each column stands, having checked that those wanted can be told apart."""
     places = dict(zip(reversed(header), range(len(header) - 1, -1, -1), strict=True))
     for name in wanted:
-        if not name:
+        if not name and name in header:
             raise TableError(f"{path}: column {header.index(name) + 1} has no name")
         if name not in places:
             known = ", ".join(map(repr, header[:8])) + (", ..." if len(header) > 8 else "")

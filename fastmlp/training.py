@@ -75,7 +75,9 @@ class Training:
             from fastmlp import saving
         with net._turn():
             if call.resume is not None:
-                self.progress = saving.resume(net, call.resume, self.progress, call.epochs)
+                self.progress = saving.resume(
+                    net, call.resume, self.progress, call.epochs, call.optimizer, call.validation is not None
+                )
             progress = self.progress
             history = progress.history
             if call.validation is not None:
@@ -104,7 +106,8 @@ class Training:
                 raise
             finally:
                 self._settle()
-            conclude(net, progress.best)
+            if call.resume is not None or net.reached != (0, 0, 0.0):
+                conclude(net, progress.best)
             for callback in call.callbacks:
                 callback.on_train_end(net)
         return history
@@ -276,7 +279,7 @@ def described(stopping: EarlyStopping | None) -> str | None:
     if stopping is None:
         return None
     metric = metrics.name_of(stopping.metric, "__qualname__")
-    return f"{metric}, {stopping.patience}, {stopping.min_delta}, {stopping.restore_best}"
+    return f"{metric}, {int(stopping.patience)}, {float(stopping.min_delta)}, {bool(stopping.restore_best)}"
 
 
 def evaluate(

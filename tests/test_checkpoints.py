@@ -5,15 +5,30 @@ import io
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
+import oracle
 import pytest
 from saved import Numbered, facts
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, AdamW, FormatError, SiameseMLP, _npz, load
+from fastmlp import (
+    MLP,
+    SGD,
+    Adam,
+    AdamW,
+    Callback,
+    EarlyStopping,
+    FormatError,
+    SiameseMLP,
+    _npz,
+    load,
+    losses,
+)
 
 ROWS, EPOCHS, BATCH = 103, 3, 10
 NETWORKS = {
@@ -259,3 +274,90 @@ def test_a_history_of_ten_million_epochs_is_read():
     file, entries = io.BytesIO(), np.zeros(10_000_000, np.uint8)
     _npz.write(file, [("history.loss", entries)])
     assert len(_npz.Archive(file).tensor("history.loss", "|u1", (-(2**32),))) == len(entries)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "message"),
+    [({"validation_data": True}, {}, "was written with validation_data; now it is without"),
+     ({}, {"validation_data": True}, "was written without validation_data; now it is with"),
+     ({"optimizer": Adam()}, {"optimizer": SGD()}, "was written with optimizer = Adam; now it is SGD"),
+     ({}, {"threads": 0}, "threads is 0")],
+    ids=repr,
+)  # fmt: skip
+def test_another_call_is_refused_and_changes_nothing(tmp_path, rng, first, then, message):
+    X, t = rng.normal(size=(20, 4)), rng.integers(0, 3, 20)
+    first, then = ({**call, "validation_data": (X, t)} if "validation_data" in call else call for call in (first, then))
+    MLP([4, 5, 3]).fit(X, t, epochs=2, checkpoint=tmp_path / "a.npz", **first)
+    net, kept = MLP([4, 5, 3]), (tmp_path / "a.npz").read_bytes()
+    was = facts(net)
+    with pytest.raises(ValueError, match=message):
+        net.fit(X, t, epochs=4, resume=tmp_path / "a.npz", checkpoint=tmp_path / "a.npz", **then)
+    assert facts(net) == was
+    assert (tmp_path / "a.npz").read_bytes() == kept
+
+
+class Named(MLP):
+    """A class of one's own."""
+
+
+@pytest.mark.parametrize("build", [
+    lambda: MLP([4, 5, 3], loss=losses.Huber(2)), lambda: MLP([4, 5, 3], loss=losses.Quantile(Fraction(1, 3))),
+    lambda: MLP([4, 6, 5, 3], activation=np.array(["relu", "tanh"]), loss="squared_error"),
+    lambda: MLP([4, 5, 3], init=np.str_("he_normal"), loss="squared_error"), lambda: Named([4, 5, 3], loss="huber"),
+])  # fmt: skip
+def test_the_same_call_goes_on_however_its_settings_are_spelt(tmp_path, rng, build):
+    X, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 3))
+    whole, path = build(), tmp_path / "a.npz"
+    for epochs, delta, more in ((1, 0, {"checkpoint": path}), (3, 0.0, {"resume": path}), (3, np.float64(0), {})):
+        stopping = EarlyStopping(min_delta=delta, patience=np.int64(9), restore_best=False)
+        net = build()
+        net.fit(X, y, epochs=epochs, validation_data=(X, y), early_stopping=stopping, **more)
+    whole.fit(X, y, epochs=3)
+    assert oracle.same(net.params, whole.params)
+
+
+def test_a_loss_that_is_rounded_to_less_than_nothing(tmp_path):
+    class Stop(Callback):
+        def on_batch_end(self, net, epoch, step, loss):
+            return step == 1
+
+    below = 0
+    for count in range(1, 60):
+        net, path = MLP([1, 1], loss="poisson"), tmp_path / "a.npz"
+        net.weights[0][:], net.biases[0][:] = 0, np.log(np.float32(count))
+        X, y = np.zeros((6, 1)), np.full(6, count)
+        settings = {"epochs": 1, "batch_size": 2, "optimizer": SGD(1e-30)}
+        net.fit(X, y, **settings, callbacks=Stop(), checkpoint=path)
+        assert oracle.same(load(path).params, net.params)
+        below += net.reached[2] < 0
+    assert below > 0
+
+
+def test_no_epochs_change_nothing(rng):
+    X, t = rng.normal(size=(20, 4)), rng.integers(0, 3, 20)
+    net = MLP([4, 5, 3])
+    net.fit(X, t, epochs=2, optimizer=Adam(ema=0.9))
+    net.params = MLP([4, 5, 3], seed=9).params
+    was = facts(net)
+    net.fit(X, t, epochs=0)
+    assert facts(net) == was
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has these")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "link.npz").symlink_to(tmp_path / "pipe.npz")
+    for name in ("pipe.npz", "link.npz"):
+        with pytest.raises(OSError, match=name):
+            MLP([1, 2]).save(tmp_path / name)
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe.npz").st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["link.npz", "pipe.npz"]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_known_before_the_first_step(tmp_path):
+    net = MLP([1, 2])
+    was = facts(net)
+    with pytest.raises(FileNotFoundError) as caught:
+        net.fit([[1.0]], [0], checkpoint=tmp_path / "none" / "a.npz")
+    assert facts(net) == was
+    assert str(caught.value).endswith(f"{str(tmp_path / 'none' / 'a.npz')!r}")

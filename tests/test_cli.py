@@ -366,3 +366,17 @@ def test_ctrl_c_stops_quietly_and_writes_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
     process.stdout.close()
     process.stderr.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+@pytest.mark.parametrize("command", ["train", "info model.npz", "predict model.npz x.csv"])
+def test_a_closed_output_is_one_line(tmp_path, command):
+    line = f"{sys.executable} -m fastmlp {command} >&-"
+    done = subprocess.run(line, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "fastmlp: error: standard output is closed\n")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_target_without_a_name_is_named(refused, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n")
+    refused("no column ''", "train", "t.csv", "--target", "")

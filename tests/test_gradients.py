@@ -218,3 +218,23 @@ def test_a_step_in_a_hidden_layer_has_no_gradient(activation):
     with pytest.raises(ValueError, match=activation):
         net.loss_and_grad(np.ones((2, 3)), np.ones((2, 2)))
     assert net(np.ones(3)).shape == (2,)
+
+
+@pytest.mark.parametrize("rows", [11, 700])
+def test_data_in_the_memory_of_the_gradient(rng, rows):
+    """One chunk or several: what is read may not be what is written meanwhile."""
+    net = fastmlp.MLP([64, 600, 8], loss="squared_error")
+    x, d = rng.normal(size=(rows, 64)).astype("f"), (rng.normal(size=(rows, 8)) / rows).astype("f")
+    dX, grads = net.backward(x, d), net.grads.copy()
+    net.grads[: d.size] = d.ravel()
+    assert oracle.same(net.backward(x, net.grads[: d.size].reshape(d.shape)), dX)
+    assert oracle.same(net.grads, grads)
+    net.loss_and_grad(x, d)
+    grads = net.grads.copy()
+    for a, place in ((x, 0), (d, 1)):
+        if a.size <= net.grads.size:
+            net.grads[: a.size] = a.ravel()
+            given = [x, d]
+            given[place] = net.grads[: a.size].reshape(a.shape)
+            net.loss_and_grad(*given)
+            assert oracle.same(net.grads, grads)

@@ -1,11 +1,13 @@
 """The optimizers: the written formulas step by step, what they leave alone, and whose state goes on."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import oracle
 import pytest
 from oracle import LOSSES
+from saved import facts
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, AdamW, Lion, RMSprop, reference
@@ -280,3 +282,38 @@ def test_every_optimizer_lowers_every_loss(rng, loss, optimizer):
     y = (X[:, :3] > 0).argmax(axis=1) if loss in oracle.OF_CLASSES else (X[:, :3] > 0).astype(np.float32)
     history = fastmlp.MLP([4, 32, 3], loss=loss).fit(X, y, epochs=40, batch_size=20, optimizer=optimizer)
     assert history.loss[-1] < 0.4 * history.loss[0]
+
+
+@pytest.mark.parametrize("then", [SGD(), Adam(0.5), Adam(ema=0.5)], ids=repr)
+def test_a_step_that_fails_changes_nothing(rng, dtype, then):
+    X, y = rng.normal(size=(9, 5)).astype(dtype), rng.normal(size=9).astype(dtype)
+    net = MLP([5, 8, 1], loss="squared_error", dtype=dtype)
+    for _ in range(5):
+        net.train_step(X, y, Adam())
+    was, grads = facts(net), net.grads.copy()
+    huge = np.full_like(X, np.finfo(dtype).max)
+    for call in (net.train_step, partial(net.fit, epochs=1)):
+        with pytest.raises(FloatingPointError):
+            call(huge, y, optimizer=then)
+        assert facts(net) == was
+        assert oracle.same(net.grads, grads)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": -5}, "steps is -5"),
+        ({"steps": 2**70}, "steps is"),
+        ({"beta_powers": (5, 1)}, r"beta_powers is \(5, 1\)"),
+    ],
+)
+def test_states_that_no_optimizer_has(change, message):
+    net = MLP([2, 2])
+    net.train_step([[1.0, 2.0]], [0], Adam())
+    was, state = facts(net), net.optimizer_state()
+    with pytest.raises(ValueError, match=message):
+        net.set_optimizer_state(state | change)
+    for name in state:
+        with pytest.raises(ValueError, match=f"state has no '{name}'"):
+            net.set_optimizer_state({key: value for key, value in state.items() if key != name})
+    assert facts(net) == was

@@ -1,14 +1,16 @@
 """A network in a .safetensors file: every bit comes back, others can read it, and damage is a FormatError."""
 
 import json
+import os
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 from saved import facts, refused, save_small
 
-from fastmlp import MLP, Adam, SiameseMLP, load
+from fastmlp import MLP, Adam, FormatError, SiameseMLP, load
 
 safetensors = pytest.importorskip("safetensors.numpy")
 
@@ -123,3 +125,16 @@ def test_without_the_package_the_error_names_the_extra(tmp_path):
     assert done.returncode == 1
     assert "ImportError: for .safetensors files, install safetensors: pip install 'fastmlp[safetensors]'" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_behind_the_tensors_are_refused_before_they_are_read(tmp_path):
+    path = tmp_path / "net.safetensors"
+    MLP([2, 2]).save(path)
+    os.truncate(path, 100 * 2**20)  # of which a file system with holes keeps none
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=r"1048\d+ bytes follow its header, which tells of \d+"):
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
