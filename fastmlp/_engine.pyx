@@ -77,9 +77,6 @@ def leading_dimension(ptrdiff_t outputs, ptrdiff_t itemsize):
     return ld + line if ld * itemsize % 1024 == 0 else ld
 
 
-STATE = ("optimizer", "steps", "beta_powers", "slots")
-
-
 cdef class _Turn:
     """Holds a network busy. In C, so that no signal handler runs between taking it and the promise to give it back."""
 
@@ -581,8 +578,8 @@ cdef class Network:
         """set_optimizer_state, for whoever holds the network busy."""
         cdef int64_t steps = 0
         cdef double beta1_power = 1, beta2_power = 1
-        for name in ("optimizer", "slots") if state.get("optimizer") is None else STATE:
-            if name not in state:
+        for name in ("optimizer", "slots", "steps", "beta_powers"):
+            if name not in state and (name in ("optimizer", "slots") or state["optimizer"] is not None):
                 raise ValueError(f"state has no {name!r}; it must be what optimizer_state gave")
         shape, optimizer, wanted, slots = (self.flat_params.size,), state["optimizer"], 0, []
         for given in state["slots"]:
