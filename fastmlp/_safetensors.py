@@ -18,7 +18,7 @@ from fastmlp._files import MAX_BYTES, FormatError
 MAX_TENSORS = 512  # which the package takes some 2 ms to tell apart, sound or not
 _MAX_HEADER = 2 * MAX_BYTES + 200 * MAX_TENSORS  # escaped quotes take two bytes
 _CRC = re.compile(rb'"crc32":"([0-9a-f]{8})"')  # nowhere else: inside a text the quotes are escaped
-_END = re.compile(rb'"data_offsets":\[\d{1,18},(\d{1,18})\]')  # of a tensor among the bytes that follow
+_END = re.compile(rb'"data_offsets":\s*\[\s*\d{1,18}\s*,\s*(\d{1,18})\s*\]')  # of a tensor among the bytes that follow
 _NO_CRC = b'"crc32":"00000000"'
 _START = re.compile(rb'\{"__metadata__":\{,?"fastmlp":(?=")')  # once the checksum is taken out
 
