@@ -80,6 +80,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     coefs_: Any
     intercepts_: Any
     validation_scores_: Any
+    _applied = "identity"  # the activation that the network itself applies to its outputs
     _live: Any  # (network, its views, and the parameters that it was built by: activation, (dropout, loss))
 
     # ---- networks ----
@@ -103,8 +104,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _build(self, dtype: np.dtype[Any], **settings: Any) -> MLP:
         sizes = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        output = self.__dict__.get("_applied", "identity")
-        net = MLP(sizes, self._activations(), self._objective(), output, dtype=dtype, init="zeros", **settings)
+        net = MLP(sizes, self._activations(), self._objective(), self._applied, dtype=dtype, init="zeros", **settings)
         net._tell_loss_as_scikit_learn()
         return net
 
@@ -201,7 +201,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _activated(self, z: NDArray[Any]) -> NDArray[Any]:
         """The last layer's activation, in place, unless the network has applied it."""
-        kind = self.out_activation_ if self.__dict__.get("_applied", "identity") == "identity" else ""
+        kind = self.out_activation_ if self._applied == "identity" else ""
         if kind == "softmax":
             kernels.softmax(z, out=z)
         elif kind == "logistic":
@@ -361,14 +361,13 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         trial._initialize(y, [X.shape[1], *trial._hidden(), y.shape[1]], X.dtype)
         net = trial._adopt()
         rows = np.ascontiguousarray(X.toarray() if issparse(X) else X, net.dtype)
-        size = min(200 if trial.batch_size == "auto" else int(trial.batch_size), len(y))
         weights = trial._weighted(y, None, False)
         passing = {
             "weights": None if weights is None else np.ascontiguousarray(weights, net.dtype),
             "regularization": trial._penalty(),
         }
         data = (rows,), trial._targets(y, net)
-        return range_test(net, data, size, low, high, steps, trial._rule()[1], passing)
+        return range_test(net, data, trial._batch_rows(len(y)), low, high, steps, trial._rule()[1], passing)
 
     def _check_goes_on(self, wanted: list[int]) -> None:
         """ValueError unless the network that is there has the layers that are wanted, and outputs for the loss."""
@@ -377,10 +376,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             raise ValueError(
                 f"X, hidden_layer_sizes and y are of a network of {wanted} units, but the one to go on with has {units}"
             )
-        applied = self.__dict__.get("_applied", "identity")
         now = self._output_activation(), self._out_activation()
-        same_link = applied != "identity" or now[1] == self.out_activation_  # what predict makes of logits
-        if now[0] != applied or not same_link:
+        same_link = self._applied != "identity" or now[1] == self.out_activation_  # what predict makes of logits
+        if now[0] != self._applied or not same_link:
             output = getattr(self, "output_activation", "identity")
             beside = "" if output == "identity" else f" and output_activation {output!r}"
             raise ValueError(
@@ -449,6 +447,10 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         return np.float64(loss), [dW.T for dW, _ in views], [db for _, db in views]
 
     # ---- training by minibatches ----
+
+    def _batch_rows(self, rows: int) -> int:
+        """The rows of a step; scikit-learn does not always validate parameters."""
+        return max(1, min(200 if self.batch_size == "auto" else int(self.batch_size), rows))
 
     def _penalty(self) -> SklearnPenalty:
         return SklearnPenalty(float(self.l1), float(self.alpha), self.max_norm)

@@ -68,12 +68,11 @@ class Passes:
         self.X, self.y = rows_of(X, net.dtype), estimator._targets(y, net)
         self.weights = None if weights is None else np.ascontiguousarray(weights, net.dtype)
         self.rows = len(self.y)
-        asked = 200 if estimator.batch_size == "auto" else int(estimator.batch_size)
-        if estimator.batch_size != "auto" and asked > self.rows:
+        if estimator.batch_size != "auto" and estimator.batch_size > self.rows:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
             )
-        self.batch_size = max(1, min(asked, self.rows))  # scikit-learn does not always validate parameters
+        self.batch_size = estimator._batch_rows(self.rows)
         self.steps = -(-self.rows // self.batch_size)
         self.losses = np.empty(self.steps) if on_batch_end else None
         self.order = np.arange(self.rows, dtype=np.uint32) if estimator.shuffle else None
