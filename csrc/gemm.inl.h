@@ -72,23 +72,14 @@ static ALWAYS_INLINE void FN(store_sums)(const ptrdiff_t mr, const ptrdiff_t nv,
 #undef FINISH
 }
 
-/* One tile of mr rows by nv vectors, these and fetch constants where this is inlined. Rows of A are reached from every third
- * one, so that the addresses fit the registers. */
-static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const int fetch, ptrdiff_t K, T *C,
-                                   ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t ldb,
-                                   const FN(epilogue) *e, ptrdiff_t i0, ptrdiff_t j0)
+/* sum (mr, 4) <- sum + A B, of mr rows by nv vectors. The constant `half`: of the one vector half is padding, and ends as 0. Rows of
+ * A are reached from every third one, so that the addresses fit the registers. */
+static ALWAYS_INLINE void FN(sum_tile)(const ptrdiff_t mr, const ptrdiff_t nv, const int half, const int fetch, ptrdiff_t K,
+                                       V *sum, const T *A, ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t ldb,
+                                       const T *const *soon)
 {
     const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(T);
-    const V start = v_set1(FN(start)(e->kind));
-    V sum[TILE_ROWS_1 * 4];
-    const T *a[(TILE_ROWS_1 + 2) / 3], *h = e->h ? e->h + i0 * e->ldh + j0 : C;
-    UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
-        UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-            sum[4 * i + v] = start;
-    if (e->onto)
-        UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
-            UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-                sum[4 * i + v] = v_load(C + i * ldc + v * LANES);
+    const T *a[(TILE_ROWS_1 + 2) / 3];
     UNROLL for (ptrdiff_t i = 0; i < mr; i += 3)
         a[i / 3] = A + i * ai;
     for (ptrdiff_t k = 0; k < K; ++k) {
@@ -96,18 +87,43 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
         UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
             b[v] = v_load(B + v * LANES);
         if (fetch == FM_FETCH_ROWS) /* a line of one row of M each time */
-            PREFETCH(e->soon[i0 + k % FM_SOON] + k / FM_SOON * line);
+            PREFETCH(soon[k % FM_SOON] + k / FM_SOON * line);
         for (ptrdiff_t n = 0; fetch == FM_FETCH_PANEL && n < nv * LANES; n += line)
             PREFETCH(B + nv * LANES + n);
         UNROLL for (ptrdiff_t i = 0; i < mr; ++i) {
-            const V x = v_set1(a[i / 3][(i % 3) * ai]);
+            const T *const x = a[i / 3] + (i % 3) * ai;
             UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
-                sum[4 * i + v] = v_fma(x, b[v], sum[4 * i + v]);
+                sum[4 * i + v] = half ? v_fma_half(v_set1_half(*x), b[v], sum[4 * i + v])
+                                      : v_fma(v_set1(*x), b[v], sum[4 * i + v]);
         }
         UNROLL for (ptrdiff_t i = 0; i < mr; i += 3)
             a[i / 3] += ak;
         B += ldb;
     }
+    UNROLL for (ptrdiff_t i = 0; half && i < mr; ++i)
+        sum[4 * i] = v_half(sum[4 * i]);
+}
+
+/* One tile of mr rows by nv vectors, these and fetch constants where this is inlined; half is not, so that two loops share the
+ * code that finishes sums, which is most of a tile's. */
+static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const int fetch, int half, ptrdiff_t K, T *C,
+                                   ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak, const T *B, ptrdiff_t ldb,
+                                   const FN(epilogue) *e, ptrdiff_t i0, ptrdiff_t j0)
+{
+    const V start = v_set1(FN(start)(e->kind));
+    V sum[TILE_ROWS_1 * 4];
+    const T *h = e->h ? e->h + i0 * e->ldh + j0 : C;
+    UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
+        UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+            sum[4 * i + v] = start;
+    if (e->onto)
+        UNROLL for (ptrdiff_t i = 0; i < mr; ++i)
+            UNROLL for (ptrdiff_t v = 0; v < nv; ++v)
+                sum[4 * i + v] = v_load(C + i * ldc + v * LANES);
+    if (HALVES && nv == 1 && half)
+        FN(sum_tile)(mr, nv, 1, fetch, K, sum, A, ai, ak, B, ldb, NULL);
+    else
+        FN(sum_tile)(mr, nv, 0, fetch, K, sum, A, ai, ak, B, ldb, fetch == FM_FETCH_ROWS ? e->soon + i0 : NULL);
     FN(store_sums)(mr, nv, 4, C, ldc, sum, h, e, j0);
 }
 
@@ -115,12 +131,12 @@ static ALWAYS_INLINE void FN(tile)(const ptrdiff_t mr, const ptrdiff_t nv, const
  * cost nearly as much as a full one. */
 #define TILE(NV, FETCH, ROWS)                                                                                          \
     case ROWS:                                                                                                         \
-        FN(tile)(ROWS, NV, FETCH, K, C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, e, i, j);                           \
+        FN(tile)(ROWS, NV, FETCH, half, K, C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, e, i, j);                     \
         break;
 #define PANEL(NAME, NV, FETCH, MOST, TILES)                                                                            \
     static NEVER_INLINE void FN(NAME)(ptrdiff_t M, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai,         \
                                             ptrdiff_t ak, const T *B, ptrdiff_t ldb, const FN(epilogue) *e,            \
-                                            ptrdiff_t j)                                                               \
+                                            ptrdiff_t j, int half)                                                     \
     {                                                                                                                  \
         ptrdiff_t tiles = (M + MOST - 1) / MOST;                                                                       \
         for (ptrdiff_t i = 0, rows; i < M; i += rows, --tiles) {                                                       \
@@ -137,26 +153,28 @@ PANEL(panel_2_rows, 2, FM_FETCH_ROWS, TILE_ROWS_2, JOIN(HIGH_TILES_, TILE_ROWS_2
 PANEL(panel_2_ahead, 2, FM_FETCH_PANEL, TILE_ROWS_2, JOIN(HIGH_TILES_, TILE_ROWS_2))
 #undef PANEL
 
-/* C (M, N) <- A B for N a multiple of LANES. Column panels outermost: their part of B stays in cache for all rows. Few rows
- * take the widest panels, where one row alone still keeps enough sums in flight; so do rows of A that lie a multiple of
- * 2 kB apart, of which an L1 cache of 8 ways cannot hold one line each for a high tile. Of a large B the next panel is
- * fetched meanwhile: it may be beyond L2, or in the cache of the core that wrote it. */
+/* C (M, N) <- A B, where rows of B and C have room for whole vectors. Column panels outermost: their part of B stays in cache
+ * for all rows. Few rows take the widest panels, where one row alone still keeps enough sums in flight; so do rows of A that
+ * lie a multiple of 2 kB apart, of which an L1 cache of 8 ways cannot hold one line each for a high tile. Of a large B the
+ * next panel is fetched meanwhile: it may be beyond L2, or in the cache of the core that wrote it. A last vector that is half
+ * padding is a panel by itself, but for few rows. */
 static void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ldc, const T *A, ptrdiff_t ai, ptrdiff_t ak,
                      const T *B, ptrdiff_t ldb, const FN(epilogue) *e)
 {
     const ptrdiff_t wide = M <= TILE_ROWS_4 || (ak == 1 && ai * (ptrdiff_t)sizeof(T) % 2048 == 0) ? 4 : 2;
     const int high = 2 * M >= TILE_ROWS_2, far = high && K * ldb * (ptrdiff_t)sizeof(T) > FM_FAR;
+    const int half = HALVES && M > TILE_ROWS_4 && N % LANES > 0 && N % LANES <= LANES / 2;
     for (ptrdiff_t j = 0; j < N;) {
-        const ptrdiff_t vectors = (N - j) / LANES;
+        const ptrdiff_t vectors = (N - j + LANES - 1) / LANES;
         if (vectors >= 4 && wide == 4) {
-            FN(panel_4)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
+            FN(panel_4)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j, 0);
             j += 4 * LANES;
-        } else if (vectors >= 2) {
+        } else if (vectors >= 2 + half) {
             (high && e->soon && !j ? FN(panel_2_rows) : far ? FN(panel_2_ahead) : FN(panel_2))
-                (M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
+                (M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j, 0);
             j += 2 * LANES;
         } else {
-            FN(panel_1)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j);
+            FN(panel_1)(M, K, C + j, ldc, A, ai, ak, B + j, ldb, e, j, half && vectors == 1);
             j += LANES;
         }
     }
@@ -230,7 +248,7 @@ static ALWAYS_INLINE void FN(sparse_tile)(const ptrdiff_t nv, const int half, T 
             UNROLL for (ptrdiff_t v = 0; v < nv - half; ++v)
                 sum[v] = v_fma(a, v_load(b + v * LANES), sum[v]);
             if (half)
-                sum[nv - 1] = v_fma_half(a, b + (nv - 1) * LANES, sum[nv - 1]);
+                sum[nv - 1] = v_fma_half(a, v_load(b + (nv - 1) * LANES), sum[nv - 1]);
         }
     if (half)
         sum[nv - 1] = v_half(sum[nv - 1]);
@@ -354,12 +372,12 @@ static NEVER_INLINE void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C
         if (all.h)
             e.h = all.h + j;
         if (padded || width == columns) {
-            FN(gemm)(M, width, K, C + j, ldc, A, ai, ak, panel, ld, &e);
+            FN(gemm)(M, columns, K, C + j, ldc, A, ai, ak, panel, ld, &e);
             continue;
         }
         for (ptrdiff_t i = 0; i < M; i += FM_PANEL) {
             const ptrdiff_t rows = M - i < FM_PANEL ? M - i : FM_PANEL;
-            FN(gemm)(rows, width, K, beside, width, A + i * ai, ai, ak, panel, ld, &e);
+            FN(gemm)(rows, columns, K, beside, width, A + i * ai, ai, ak, panel, ld, &e);
             for (ptrdiff_t r = 0; r < rows; ++r)
                 memcpy(C + (i + r) * ldc + j, beside + r * width, (size_t)columns * sizeof(T));
         }

@@ -32,7 +32,7 @@ static void FN(layer)(const fm_layer *l, const T *params, T *h, T *d, const T *x
     else if (FN(is_narrow)(l->outputs) && rows >= LANES)
         FN(narrow)(rows, l->outputs, l->inputs, h, l->ld, x, ldx, params + l->W, l->ld, &e, scratch);
     else
-        FN(gemm)(rows, FN(vectors)(l->outputs), l->inputs, h, l->ld, x, ldx, 1, params + l->W, l->ld, &e);
+        FN(gemm)(rows, l->outputs, l->inputs, h, l->ld, x, ldx, 1, params + l->W, l->ld, &e);
     if (!FN(is_fused)(l))
         FN(map)(l->activation, h, d, h, rows * l->ld, 1);
 }

@@ -60,8 +60,11 @@
 #define HALVES 1
 #define HALF_32(a) _mm512_castps512_ps256(a)
 #define HALF_64(a) _mm512_castpd512_pd256(a)
-#define v_fma_half_32(a, p, sum) _mm512_castps256_ps512(_mm256_fmadd_ps(HALF_32(a), _mm256_loadu_ps(p), HALF_32(sum)))
-#define v_fma_half_64(a, p, sum) _mm512_castpd256_pd512(_mm256_fmadd_pd(HALF_64(a), _mm256_loadu_pd(p), HALF_64(sum)))
+#define v_fma_half_32(a, b, sum) _mm512_castps256_ps512(_mm256_fmadd_ps(HALF_32(a), HALF_32(b), HALF_32(sum)))
+#define v_fma_half_64(a, b, sum) _mm512_castpd256_pd512(_mm256_fmadd_pd(HALF_64(a), HALF_64(b), HALF_64(sum)))
+#define v_set1_half_32(x) _mm512_castps256_ps512(_mm256_set1_ps(x))
+#define v_set1_half_64(x) _mm512_castpd256_pd512(_mm256_set1_pd(x))
+#define v_set1_half JOIN(v_set1_half_, BITS)
 #define v_half_32(a) _mm512_maskz_mov_ps(0xFF, a)
 #define v_half_64(a) _mm512_maskz_mov_pd(0xF, a)
 #define v_fma_half JOIN(v_fma_half_, BITS)

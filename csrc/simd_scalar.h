@@ -5,8 +5,8 @@
  * n lanes, 1 <= n <= LANES, and takes the others from a vector. v_clear(m, a) is 0 where m, else a; v_flush(a) is 0 where a
  * is subnormal; v_at_most(a, bound) is the bound, which is above 0, for a NaN too; m_bits(m) is an integer with a bit a lane.
  * v_spread(p) is v_set1(*p) for loops that are bound by loads of vectors, where an ISA has a way around them.
- * v_fma_half(a, p, sum) is a * load(p) + sum in the first half of the lanes, whatever is in the others; v_half(a) has 0 there.
- * Only ISAs that define HALVES have these two.
+ * v_fma_half(a, b, sum) and v_set1_half(x) are v_fma and v_set1 in the first half of the lanes, whatever is in the others; v_half(a)
+ * has 0 there. Only ISAs that define HALVES have these three.
  * FN(fm_transpose)(P, ldp, W, ldw, n) is the one verb on memory: P[k, j] <- W[j, k] for k < 4, j < LANES, where row n - 1 of
  * W stands for the rows from n on. No verb may round other than IEEE 754 does, so there are no reciprocal estimates, and no
  * other min or max, whose answers for NaN and for signed zeros differ between CPUs. */

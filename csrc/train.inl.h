@@ -279,7 +279,7 @@ static void FN(narrow_gradient)(T *dW, const fm_layer *l, const T *dz, const T *
     for (ptrdiff_t i = 0; e->onto && i < l->inputs; ++i)
         for (ptrdiff_t o = 0; o < l->outputs; ++o)
             scratch[o * width + i] = dW[i * l->ld + o];
-    FN(gemm)(l->outputs, width, rows, scratch, width, dz, 1, l->ld, x, ld, e);
+    FN(gemm)(l->outputs, l->inputs, rows, scratch, width, dz, 1, l->ld, x, ld, e);
     for (ptrdiff_t i = 0; i < l->inputs; ++i)
         for (ptrdiff_t o = 0; o < l->outputs; ++o)
             dW[i * l->ld + o] = scratch[o * width + i];
@@ -312,7 +312,7 @@ static void FN(wide_gradient)(const FN(job) *j, const fm_layer *l, ptrdiff_t fro
             T *const dW = keep ? (T *)j->t->grads + l->W + at * l->ld : beside;
             for (ptrdiff_t i = 0; !keep && N < l->ld && i < n; ++i) /* padding, in grads 0 once for all */
                 memset(dW + i * l->ld + N, 0, (size_t)(l->ld - N) * sizeof(T));
-            FN(gemm)(n, N, some, dW, l->ld, A, 1, ak, dz + r * l->ld, l->ld, &e);
+            FN(gemm)(n, l->outputs, some, dW, l->ld, A, 1, ak, dz + r * l->ld, l->ld, &e);
             if (r + some == rows)
                 FN(update_range)(j, l->W + at * l->ld, dW, n * l->ld, 1);
         }
@@ -370,7 +370,7 @@ static void FN(tiles_part)(void *context, int worker, int workers)
     T *grads = j->t->grads, *scratch = j->s.scratch + worker * fm_scratch(net);
     for (int i = net->n_layers - 1; i >= 0; --i) {
         const fm_layer *l = &net->layers[i];
-        const ptrdiff_t rows = j->B * (1 + (net->siamese && i < net->n_layers - 1)), N = FN(vectors)(l->outputs);
+        const ptrdiff_t rows = j->B * (1 + (net->siamese && i < net->n_layers - 1));
         const T *dz = FN(dz_of)(j, l);
         ptrdiff_t ld;
         const T *x = FN(input_of)(j, l, 0, &ld);
@@ -383,7 +383,7 @@ static void FN(tiles_part)(void *context, int worker, int workers)
             FN(update_range)(j, l->W, grads + l->W, l->inputs * l->ld, 1);
         }
         if (worker == 0 && l->b >= 0) {
-            FN(gemm)(1, N, rows, grads + l->b, l->ld, &one, 0, 0, dz, l->ld, &e);
+            FN(gemm)(1, l->outputs, rows, grads + l->b, l->ld, &one, 0, 0, dz, l->ld, &e);
             FN(update_range)(j, l->b, grads + l->b, l->ld, 0);
         }
     }

@@ -37,7 +37,8 @@
 #endif
 #ifndef HALVES /* then what is said of halves only has to compile */
 #define HALVES 0
-#define v_fma_half(a, p, sum) v_fma(a, v_load(p), sum)
+#define v_fma_half(a, b, sum) v_fma(a, b, sum)
+#define v_set1_half(x) v_set1(x)
 #define v_half(a) (a)
 #endif
 #define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(T)))
