@@ -1,9 +1,11 @@
 """Where inputs, targets and outputs are checked, converted and copied.
 
 What leaves here is C-contiguous, aligned, native float32 or float64 (int64 for classes) and of the right shape, and is
-the caller's own memory wherever that is so already. Nothing here computes.
+the caller's own memory wherever that is so already, but for classes, which the engine takes for places in arrays.
+Nothing here computes.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -37,12 +39,19 @@ def _float_size(a: np.ndarray) -> int:
     return a.dtype.itemsize if a.dtype.kind == "f" else 0
 
 
+def _array(x: ArrayLike, name: str) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError as error:  # rows that are not of one length
+        raise ValueError(f"{name} is no array: {error}") from None
+
+
 def floats(x: ArrayLike, dtype: np.dtype | None, name: str) -> Array:
     """x as a contiguous array of dtype (None: its common_dtype), copied only where it must be."""
     size = _core.float_size(x)
     if size and (dtype is None or size == dtype.itemsize):
         return x  # type: ignore[return-value]
-    a = np.asarray(x)
+    a = _array(x, name)
     if a.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {a.dtype}; it must hold real numbers")
     if dtype is None:
@@ -94,20 +103,17 @@ def finite(a: Array, name: str) -> None:
 
 def classes(y: ArrayLike, n_classes: int, name: str = "y") -> NDArray[np.int64]:
     """y (B,) as int64 classes in 0..n_classes-1; one class as (1,)."""
-    a = np.asarray(y)
+    a = _array(y, name)
     if a.dtype.kind not in "iubf":
         raise TypeError(f"{name} has dtype {a.dtype}; it must hold class numbers 0 to {n_classes - 1}")
     if a.ndim > 1:
         raise ValueError(f"{name} has shape {a.shape}; it must be (B,) class numbers")
     a = np.atleast_1d(a)
-    if a.dtype == np.int64 and a.dtype.isnative and a.flags.c_contiguous and a.flags.aligned:
-        result, bad = a, _core.first_outside(a, n_classes)
-    else:
-        wrong = ~((a >= 0) & (a < n_classes))  # before the conversion, which a NaN or 2**63 would not survive
-        if a.dtype.kind == "f":
-            wrong |= a != np.floor(a)
-        bad = int(np.argmax(wrong)) if wrong.any() else a.size
-        result = a if wrong.any() else np.require(a, np.int64, ["C", "A"])
+    with np.errstate(invalid="ignore") if a.dtype.kind == "f" else nullcontext():  # of NaN and infinity
+        result = np.array(a, np.int64)  # a copy, which nobody else can change once it is checked
+    bad = _core.first_outside(result, n_classes)
+    if a.dtype.kind == "f" and (fractions := result != a).any():
+        bad = min(bad, int(np.argmax(fractions)))
     if bad < a.size:
         raise ValueError(f"{name}[{bad}] is {a[bad]}; it must be a whole class number from 0 to {n_classes - 1}")
     return result

@@ -24,9 +24,7 @@ def replace(path: str, write: Callable[[BinaryIO], None]) -> None:
 
     temporary = ""
     try:
-        target = _followed(path)
-        if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
-            raise OSError(errno.EINVAL, "neither a regular file nor a new one", path)  # a device, a pipe
+        target = target_of(path)
         temporary = os.path.join(os.path.dirname(target), f".fastmlp-{os.urandom(8).hex()}.tmp")
         with open(temporary, "xb") as file:
             with contextlib.suppress(FileNotFoundError):
@@ -44,6 +42,14 @@ def replace(path: str, write: Callable[[BinaryIO], None]) -> None:
             error.filename = path
         raise
     _sync_directory(os.path.dirname(target))
+
+
+def target_of(path: str) -> str:
+    """The file that `replace` would put another in the place of; an OSError for what is no file."""
+    target = _followed(path)
+    if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
+        raise OSError(errno.EINVAL, "neither a regular file nor a new one", path)  # a device, a pipe
+    return target
 
 
 def _followed(path: str) -> str:

@@ -41,16 +41,16 @@ def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     archive = ZipFile(file, "w")
     try:
         for name, array in arrays:
-            array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            text = _description(array.dtype.str, array.shape)
+            dtype = array.dtype.newbyteorder("<")
+            text, data = _description(dtype.str, array.shape), array.astype(dtype, copy=False).tobytes()
             text += b" " * (-(len(_MAGIC) + 2 + len(text) + 1) % 64) + b"\n"
             head = _MAGIC + len(text).to_bytes(2, "little") + text
             member = zipfile.ZipInfo(name + ".npy")  # dated 1980: equal networks make equal files
             member.create_system, member.external_attr = 3, 0o644 << 16
-            member.file_size = len(head) + array.nbytes
+            member.file_size = len(head) + len(data)
             out = archive.open(member, "w")
             out.write(head)
-            out.write(array.data)
+            out.write(data)  # a copy: of an array in training zipfile would write other bytes than it sums
             out.close()  # not after an error, of which it would complain in its place
         if any(member.flag_bits for member in archive.infolist()):  # zipfile could not seek, and chose another layout
             raise OSError(errno.EIO, os.strerror(errno.EIO))

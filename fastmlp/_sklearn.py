@@ -4,6 +4,7 @@ scikit-learn itself checks data, draws random numbers and says when to stop. Rep
 an epoch, the gradient that L-BFGS asks for, and prediction.
 """
 
+import contextlib
 import warnings
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -159,7 +160,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
                 setattr(self, best, views)
             setattr(self, name, views)
         self._live = (net, (*self.coefs_, *self.intercepts_), self.activation, settings)
-        self.__dict__.pop("_spare", None)
+        self._spare = None
         return net
 
     def _like(self, net: MLP, views: list[tuple[Any, Any]]) -> NDArray[Any]:
@@ -177,7 +178,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__().copy()
-        state.pop("_spare", None)
+        state.pop("_solving", None)
+        if "_spare" in state:
+            state["_spare"] = None
         if "_live" in state:
             state["_live"] = state["_live"][0].optimizer_state()
         return state
@@ -186,7 +189,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         live = state.get("_live")
         super().__setstate__({name: value for name, value in state.items() if name != "_live"})
         if live is not None:
-            self._adopt(live)
+            with contextlib.suppress(TypeError, ValueError):  # parameters for the next fit, which are refused there
+                self._adopt(live)
 
     # ---- prediction ----
 
@@ -261,6 +265,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, validation_data: Any = None
     ) -> Any:
+        if live := self.__dict__.get("_live"):
+            with live[0]._turn():  # refuses a fit by a callback, or another thread, of one that is under way
+                pass
         hidden = self._hidden()
         self._refuse_combinations(validation_data)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -417,20 +424,25 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
             raise TypeError(f"y has dtype {y.dtype}; it must hold real numbers")
         if net.loss == "poisson" and (y < 0).any():
             raise ValueError(f"y has the value {y.min()}; loss='poisson' needs numbers of at least 0")
-        return np.ascontiguousarray(y, net.dtype)
+        return _arrays.floats(y, net.dtype, "y")
 
     # ---- training by L-BFGS ----
 
     def _fit_lbfgs(self, X: Any, y: NDArray[Any], sample_weight: Any) -> None:
         units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        net = self._network(self._dtype(X.dtype))
-        super()._fit_lbfgs(rows_of(X, net.dtype), self._targets(y, net), sample_weight, None, None, None, None, units)
+        net = self._solving = self._build(self._dtype(X.dtype))  # not the one in which others predict meanwhile
+        try:
+            super()._fit_lbfgs(
+                rows_of(X, net.dtype), self._targets(y, net), sample_weight, None, None, None, None, units
+            )
+        finally:
+            del self._solving
         self._adopt()  # SciPy leaves float64 whatever the dtype of X
 
     def _backprop(self, X: Any, y: NDArray[Any], sample_weight: Any, *_: Any) -> tuple[float, Any, Any]:
         """The penalised loss over all rows, and its gradient, for L-BFGS."""
-        net = self._network(self._dtype(X.dtype))
-        y, X = self._targets(y, net), rows_of(X, net.dtype)
+        net: MLP = self._solving
+        self._take(net, self.coefs_, self.intercepts_)
         weights = None if sample_weight is None else np.ascontiguousarray(sample_weight, net.dtype)
         total = X.shape[0] if weights is None else weights.sum(dtype="f8")
         alpha, l1 = float(self.alpha), float(self.l1)

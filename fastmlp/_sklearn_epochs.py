@@ -90,23 +90,23 @@ class Passes:
         if order is not None and issparse(X):
             X, y, weights, order = X[order], y[order], _part(weights, order), None
         optimizer, rates, done, loss = self._optimizer(), self._rates(epoch), 0, 0.0
-        try:
-            for some, rows in pieces(X, size):
-                steps = slice(done // size, None)
-                stride = size if self.on_batch_end else len(rows)
-                for start in range(0, len(rows), stride):
-                    stop = min(start + stride, len(rows))
+        for some, rows in pieces(X, size):
+            steps = slice(done // size, None)
+            stride = size if self.on_batch_end else len(rows)
+            for start in range(0, len(rows), stride):
+                stop = min(start + stride, len(rows))
+                try:
                     loss = self.net._train(
                         (rows,), y[some], order, size, optimizer, None, epoch, start, stop, loss,
                         weights=_part(weights, some), rates=_part(rates, steps), losses=_part(self.losses, steps),
                         regularization=self.penalty,
                     )  # fmt: skip
-                    done += stop - start
-                    if self.on_batch_end and self._broken_off(epoch, (done - 1) // size):
-                        return loss / done
-        except FloatingPointError:
-            self.net.params[:] = np.nan
-            return float("nan")
+                except FloatingPointError:
+                    self.net.params[:] = np.nan
+                    return float("nan")
+                done += stop - start
+                if self.on_batch_end and self._broken_off(epoch, (done - 1) // size):
+                    return loss / done
         return loss / done
 
     def _broken_off(self, epoch: int, step: int) -> bool:

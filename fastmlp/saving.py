@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp import _lists, _npz, _safetensors
-from fastmlp._files import MAX_BYTES, MAX_DEPTH, FormatError, excess, json_of, replace, shown, too_deep
+from fastmlp._files import MAX_BYTES, MAX_DEPTH, FormatError, excess, json_of, replace, shown, target_of, too_deep
 from fastmlp.history import Progress
 from fastmlp.losses import BY_NAME
 from fastmlp.mlp import MLP
@@ -134,7 +134,7 @@ def check_writable(path: str) -> None:
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     try:
-        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
+        with tempfile.TemporaryFile(dir=os.path.dirname(target_of(path))):
             pass
     except OSError as error:
         error.filename = path

@@ -225,3 +225,16 @@ def test_what_is_no_early_stopping_is_refused(early_stopping):
     net, X = MLP([2, 2]), np.ones((2, 2))
     call = partial(net.fit, X, [0, 1], validation_data=(X, [0, 1]), early_stopping=early_stopping)
     oracle.refused(net, call, ValueError, "^early_stopping is .*; it must be True, False or an EarlyStopping")
+
+
+@pytest.mark.parametrize("other", [100_000, 2, -1])
+def test_classes_that_a_callback_changes_stay_those_of_the_call(rng, other):
+    class Relabel(Callback):
+        def on_epoch_end(self, net, epoch, history):
+            t[:] = other
+
+    X, t = data(rng)
+    wanted, found = MLP([4, 5, 3]), MLP([4, 5, 3])
+    wanted.fit(X, t.copy(), epochs=3)
+    found.fit(X, t, epochs=3, callbacks=Relabel())
+    assert oracle.same(found.params, wanted.params)

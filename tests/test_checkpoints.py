@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -361,3 +362,14 @@ def test_a_checkpoint_that_cannot_be_written_is_known_before_the_first_step(tmp_
         net.fit([[1.0]], [0], checkpoint=tmp_path / "none" / "a.npz")
     assert facts(net) == was
     assert str(caught.value).endswith(f"{str(tmp_path / 'none' / 'a.npz')!r}")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has these")
+def test_a_checkpoint_that_would_replace_no_file_is_known_before_the_first_step(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "loop.npz").symlink_to(tmp_path / "loop.npz")
+    for path in (tmp_path / "pipe.npz", tmp_path / "loop.npz", tmp_path / f"{'a' * 300}.npz"):
+        net = MLP([1, 2])
+        with pytest.raises(OSError, match=re.escape(path.name)):
+            net.fit([[1.0]], [0], epochs=2, checkpoint=path)
+        assert not net.epochs_done

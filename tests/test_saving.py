@@ -1,6 +1,7 @@
 """A saved network comes back in every bit and setting; a save that fails changes nothing."""
 
 import copy
+import io
 import json
 import os
 import pathlib
@@ -17,7 +18,7 @@ from child import environment
 from saved import facts, save_small
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, AdamW, SiameseMLP, handmade, load, saving
+from fastmlp import MLP, SGD, Adam, AdamW, SiameseMLP, _npz, handmade, load, saving
 from fastmlp._files import MAX_BYTES
 from fastmlp.saving import MAX_LAYERS, MAX_METADATA
 
@@ -297,3 +298,22 @@ def test_the_files_numbers_are_little_endian(saved):
     with zipfile.ZipFile(path) as archive:
         data = archive.read("layers.0.weight.npy")
     assert struct.unpack("<2f", data[-8:]) == tuple(net.weights[0].reshape(-1).tolist())
+
+
+def test_a_file_is_sound_whatever_happens_to_its_arrays_meanwhile():
+    given = np.zeros(100, np.float32)
+
+    class Changing(io.BytesIO):
+        """Changes them as a thread that trains would, between a checksum and the bytes."""
+
+        def write(self, data):
+            given[:] += 1
+            return super().write(data)
+
+    file = Changing()
+    _npz.write(file, [("a", given)])
+    archive = _npz.Archive(io.BytesIO(file.getvalue()))
+    found = archive.tensor("a", "<f4", (100,))
+    archive.finish()
+    assert (found == found[0]).all()
+    assert given[0] > 1

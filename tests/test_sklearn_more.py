@@ -8,7 +8,7 @@ import oracle
 import pytest
 
 import fastmlp
-from fastmlp import digits, losses, reference, schedules
+from fastmlp import MLP, digits, losses, reference, schedules
 
 pytest.importorskip("sklearn")
 
@@ -883,3 +883,80 @@ def test_names_of_the_logistic_function_are_one(data):
     assert model.set_params(output_activation="sigmoid").fit(X, y).n_iter_ == 6
     with pytest.raises(ValueError, match="output_activation 'tanh'"):
         model.set_params(output_activation="tanh").fit(X, y)
+
+
+def test_other_parameters_after_fit_are_no_hindrance_to_pickle(data):
+    X, y = data
+    model = fitted(MLPClassifier, X, y)
+    for settings in ({"hidden_layer_sizes": (5, 5), "dropout": [0.1, 0.2]}, {"dropout": 2}):
+        wanted = model.set_params(**settings).predict_proba(X)
+        for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+            assert oracle.same(other.predict_proba(X), wanted)
+            assert other.get_params() == model.get_params()
+    with pytest.raises(ValueError, match="dropout"):
+        other.fit(X, y)
+
+
+def test_what_on_batch_end_raises_comes_out_of_fit(data):
+    class Alarm(fastmlp.Callback):
+        def on_batch_end(self, net, epoch, step, loss):
+            if epoch == 2:
+                raise FloatingPointError("its own")
+
+    model = MLPClassifier((12,), max_iter=5, batch_size=50, random_state=0, callbacks=Alarm())
+    with pytest.raises(FloatingPointError, match="its own"):
+        model.fit(*data)
+    assert len(model.loss_curve_) == 2
+    assert np.isfinite(parameters(model)).all()
+
+
+@pytest.mark.parametrize("kind", ["fit", "partial_fit"])
+def test_a_fit_within_a_fit_is_refused(data, kind):
+    class Again(fastmlp.Callback):
+        def on_epoch_end(self, net, epoch, history):
+            if epoch == 2:
+                getattr(model, kind)(*data)
+
+    settings = {"batch_size": 50, "random_state": 0}
+    model = MLPClassifier((12,), max_iter=6, callbacks=Again(), **settings)
+    with pytest.raises(RuntimeError, match="is being trained"):
+        model.fit(*data)
+    assert same(model, MLPClassifier((12,), max_iter=3, **settings).fit(*data))
+
+
+def test_predictions_meanwhile_change_no_gradient_of_lbfgs(data, monkeypatch):
+    X, y = data
+    settings = {"solver": "lbfgs", "max_iter": 5}
+    wanted, gradient = fitted(MLPClassifier, X, y, **settings), MLP._gradient
+
+    def among_others(net, *args, **more):
+        if hasattr(model, "coefs_"):  # a thread that has begun with parameters of before, and is done now
+            now = model.coefs_, model.intercepts_
+            model.coefs_, model.intercepts_ = ([np.ones_like(a) for a in some] for some in now)
+            model._forward_pass_fast(X, check_input=False)
+            model.coefs_, model.intercepts_ = now
+        return gradient(net, *args, **more)
+
+    model = MLPClassifier((12,), random_state=0, batch_size=50, **settings)
+    monkeypatch.setattr(MLP, "_gradient", among_others)
+    assert oracle.same(parameters(model.fit(X, y)), parameters(wanted))
+
+
+@both
+@pytest.mark.parametrize("again", [lambda model: model, lambda model: pickle.loads(pickle.dumps(model))])
+def test_predictions_add_no_attribute(
+    data, kind, again
+):  # while another thread asks vars() whether the model is fitted
+    X, y = data
+    for solver in ("adam", "lbfgs"):
+        model = again(fitted(kind, X, y, solver=solver))
+        names = set(vars(model))
+        model.predict(X.astype("f4"))
+        model.predict(X)
+        assert set(vars(model)) == names
+
+
+def test_targets_that_overflow_are_named(data):
+    X, y = data
+    with pytest.raises(ValueError, match=r"y\[.* overflows float32"):
+        fitted(MLPRegressor, X.astype("f4"), y * 1e40 + 1e40)
