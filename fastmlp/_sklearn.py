@@ -34,7 +34,7 @@ from fastmlp.callbacks import EarlyStopping, check_callbacks
 from fastmlp.history import History
 from fastmlp.initialization import draw_weights
 from fastmlp.mlp import MLP
-from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop
+from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop, engine_settings
 from fastmlp.schedules import BY_NAME as SCHEDULES
 from fastmlp.schedules import schedule_of
 
@@ -80,9 +80,11 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     coefs_: Any
     intercepts_: Any
+    loss_: Any
     validation_scores_: Any
     _applied = "identity"  # the activation that the network itself applies to its outputs
     _live: Any  # (network, its views, and the parameters that it was built by: activation, (dropout, loss))
+    _spare: Any  # (network, the key that it was built for), or None
 
     # ---- networks ----
 
@@ -268,10 +270,33 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         if live := self.__dict__.get("_live"):
             with live[0]._turn():  # refuses a fit by a callback, or another thread, of one that is under way
                 pass
+        given, kept = (X, y, sample_weight), self.__dict__.copy()
+        try:
+            X, y, sample_weight = self._begin(X, y, sample_weight, incremental, validation_data)
+            ready = None if self.solver == "lbfgs" else self._prepare(X, y, sample_weight, incremental, validation_data)
+        except BaseException:
+            self.__dict__ = kept  # what is refused leaves the model that was there
+            raise
+        tasks = Tasks(self, *given, incremental)
+        if ready is None:
+            self._fit_lbfgs(X, y, sample_weight)
+        else:
+            self._fit_stochastic(*ready, incremental, tasks)
+        tasks.end()
+        if not all(np.isfinite(w).all() for w in chain(self.coefs_, self.intercepts_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+                " preprocessed."
+            )
+        return self
+
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, validation_data: Any
+    ) -> tuple[Any, Any, Any]:
+        """X, y (B, O) and the weights of the rows, checked, and a new model unless this goes on with one."""
         hidden = self._hidden()
         self._refuse_combinations(validation_data)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        given = X, y
         X, y = self._validate_input(X, y, incremental, reset=first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -283,21 +308,10 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         self._random_state = check_random_state(self.random_state)
         if first:
             self._initialize(y, [X.shape[1], *hidden, self.n_outputs_], X.dtype)
-        tasks = Tasks(self, *given, incremental)
-        if self.solver == "lbfgs":
-            self._fit_lbfgs(X, y, sample_weight)
-        else:
-            self._fit_stochastic(X, y, sample_weight, incremental, validation_data, tasks)
-        tasks.end()
-        if not all(np.isfinite(w).all() for w in chain(self.coefs_, self.intercepts_)):
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
-                " preprocessed."
-            )
-        return self
+        return X, y, sample_weight
 
     def _refuse_combinations(self, validation_data: Any) -> None:
-        """ValueError for parameters that do not go together, before anything has changed."""
+        """ValueError for parameters that do not go together."""
         scheduled, watched = self._schedule() is not None, isinstance(self.early_stopping, EarlyStopping)
         if watched and not scheduled and (self.solver, self.learning_rate) == ("sgd", "adaptive"):
             raise ValueError(
@@ -430,7 +444,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _fit_lbfgs(self, X: Any, y: NDArray[Any], sample_weight: Any) -> None:
         units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        net = self._solving = self._build(self._dtype(X.dtype))  # not the one in which others predict meanwhile
+        net = self._build(self._dtype(X.dtype))  # not the one in which others predict meanwhile
+        self._take(net, self.coefs_, self.intercepts_)
+        self._solving = net
         try:
             super()._fit_lbfgs(
                 rows_of(X, net.dtype), self._targets(y, net), sample_weight, None, None, None, None, units
@@ -506,15 +522,17 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         optimizer = replace(self.solver, **given)
         return BaseOptimizer(0.0 if hasattr(optimizer.learning_rate, "rates") else optimizer.learning_rate), optimizer
 
-    def _fit_stochastic(
-        self, X: Any, y: NDArray[Any], sample_weight: Any, incremental: bool, validation_data: Any, tasks: Tasks
-    ) -> None:
-        net = self._adopt()
-        if not incremental or not hasattr(self, "_optimizer"):
-            net.reset_optimizer()
-            self._optimizer, self._steps_by = self._rule()
+    def _prepare(
+        self, X: Any, y: NDArray[Any], sample_weight: Any, incremental: bool, validation_data: Any
+    ) -> tuple[MLP, Judge, Passes, tuple[Any, ...]]:
+        """What a training needs. Nothing of the network that is there has changed before all of it is checked."""
         if self.early_stopping and incremental:
             raise ValueError(f"partial_fit does not support early_stopping={self.early_stopping!r}")
+        callbacks, net = check_callbacks(self.callbacks), self._adopt()
+        anew = not incremental or not hasattr(self, "_optimizer")
+        if anew:
+            self._optimizer, self._steps_by = self._rule()
+            engine_settings(self._steps_by, net.dtype)
         if self.__dict__.get("_criterion") != self._kind_of_stopping():
             self._begin_criterion()
             self._begin_best()
@@ -527,12 +545,18 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         elif self.early_stopping:
             (X, y, sample_weight), validation = self._split(X, y, sample_weight)
             judge.take(*validation)
-        callbacks = check_callbacks(self.callbacks)
         passes = Passes(
             self, net, X, y, sample_weight, [c.on_batch_end for c in callbacks if hasattr(c, "on_batch_end")]
         )
+        if anew:
+            net.reset_optimizer()
         if incremental:
             self._leave_average(net)
+        return net, judge, passes, callbacks
+
+    def _fit_stochastic(
+        self, net: MLP, judge: Judge, passes: Passes, callbacks: tuple[Any, ...], incremental: bool, tasks: Tasks
+    ) -> None:
         self.n_iter_ = 0
         scheduled = passes.scheduled
         try:
@@ -553,7 +577,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
                     judge.look()
                     self._optimizer.iteration_ends(self.t_)
                     asked = [callback.on_epoch_end(net, number, self.history_) for callback in callbacks]
-                    if passes.broken_off or any([*asked, tasks.end_epoch()]) or judge.ends():
+                    if passes.broken_off or any([*asked, tasks.end_epoch(judge)]) or judge.ends():
                         break
                     if self.n_iter_ == self.max_iter and not (incremental or scheduled or judge.watch):
                         warnings.warn(
@@ -598,15 +622,13 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _validation_rows(self, data: Any) -> tuple[Any, NDArray[Any]]:
         """validation_data checked, y as it is for training."""
-        X, y = validate_data(
-            self,
-            *_arrays.pair(data, "validation_data"),
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=not is_classifier(self),
-            dtype=(np.float64, np.float32),
-            reset=False,
-        )
+        X, y = _arrays.pair(data, "validation_data")
+        kinds: dict[str, Any] = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)}
+        kinds |= {"multi_output": True, "y_numeric": not is_classifier(self)}
+        try:
+            X, y = validate_data(self, X, y, reset=False, **kinds)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from None
         if is_classifier(self):
             unknown = np.setdiff1d(unique_labels(y), self.classes_)
             if len(unknown):

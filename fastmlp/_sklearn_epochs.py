@@ -230,6 +230,17 @@ class Judge:
         estimator._no_improvement_count = 0
         return False
 
+    def outcome(self) -> dict[str, Any]:
+        """The attributes with which the fit would end now, where they are others than those that are there."""
+        estimator, net = self.estimator, self.net
+        if self.best is None and self.watch is None and estimator.early_stopping:
+            return {"coefs_": estimator._best_coefs, "intercepts_": estimator._best_intercepts}
+        chosen = net._average if self.best is None else self.best
+        if chosen is None:
+            return {}
+        views = net._views(chosen.copy())
+        return {"coefs_": [W.T for W, _ in views], "intercepts_": [b for _, b in views]}
+
     def conclude(self) -> None:
         """End with the best parameters, or with their average, where that is asked for."""
         estimator, net = self.estimator, self.net
@@ -252,8 +263,9 @@ class Judge:
 class Tasks:
     """What fit tells scikit-learn's own callbacks, those of set_callbacks: it is a task, and each epoch one in it."""
 
-    def __init__(self, estimator: Any, X: Any, y: Any, incremental: bool) -> None:
-        self.told = {"estimator": estimator, "X": X, "y": y}
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, incremental: bool) -> None:
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.fit: Any = None
         if getattr(estimator, "_skl_callbacks", None) and not incremental:
             self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
@@ -264,10 +276,12 @@ class Tasks:
             self.epoch = self.fit.subcontext("epoch")
             self.epoch.call_on_fit_task_begin(**self.told)
 
-    def end_epoch(self) -> bool:
+    def end_epoch(self, judge: Judge) -> bool:
         """Whether a callback says that this is enough."""
-        # a copy of the estimator has all that it needs to predict
-        return self.fit is not None and bool(self.epoch.call_on_fit_task_end(reconstruction_attributes={}, **self.told))
+        # a copy of the estimator has all else that it needs to predict
+        return self.fit is not None and bool(
+            self.epoch.call_on_fit_task_end(reconstruction_attributes=judge.outcome, **self.told)
+        )
 
     def end(self) -> None:
         if self.fit is not None:

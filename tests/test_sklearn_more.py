@@ -14,6 +14,7 @@ pytest.importorskip("sklearn")
 
 from scipy.sparse import csr_matrix
 from sklearn import callback, neural_network
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from fastmlp.sklearn import MLPClassifier, MLPRegressor
@@ -959,3 +960,77 @@ def test_targets_that_overflow_are_named(data):
     X, y = data
     with pytest.raises(ValueError, match=r"y\[.* overflows float32"):
         fitted(MLPRegressor, X.astype("f4"), y * 1e40 + 1e40)
+
+
+REFUSED = [
+    {"dropout": [0.1, 0.2]},
+    {"dropout": []},
+    {"activation": ["relu", "tanh"]},
+    {"callbacks": [3]},
+    {"callbacks": [fastmlp.Callback]},
+    {"early_stopping": {MLPClassifier: fastmlp.EarlyStopping("r2"), MLPRegressor: fastmlp.EarlyStopping("f1")}},
+    {"max_norm": True},
+    {"learning_rate_init": 1e300},
+    {"validation_data": (np.ones((5, 3)), np.ones(5))},
+    {"validation_data": (np.ones((5, 64)), np.ones(4))},
+    {"sample_weight": np.ones(3)},
+]
+
+
+@both
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("given", REFUSED, ids=str)
+def test_a_fit_that_is_refused_leaves_the_model_that_was_there(data, kind, warm_start, given):
+    X, y = (a.astype("f4") for a in data)
+    given = {name: value[kind] if isinstance(value, dict) else value for name, value in given.items()}
+    match = "metric|learning_rate|" + next(iter(given))
+    settings = {name: value for name, value in given.items() if name not in ("validation_data", "sample_weight")}
+    more = {name: value for name, value in given.items() if name not in settings}
+    model, wanted = (fitted(kind, X, y, warm_start=warm_start) for _ in range(2))
+    was = {name: getattr(model, name) for name in settings}
+    with pytest.raises(ValueError, match=match):
+        model.set_params(**settings).fit(X, y, **more)
+    assert set(vars(model)) == set(vars(wanted))
+    model.set_params(**was)
+    assert oracle.same(model.predict(X), wanted.predict(X))
+    for again in (model, wanted):
+        again.fit(X, y)
+    assert same(model, wanted)
+    unfitted = kind(**settings)
+    with pytest.raises(ValueError, match=match):
+        unfitted.fit(X, y, **more)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(X)
+
+
+def test_scikit_learns_callbacks_see_weights_and_what_would_be_left(data):
+    class Look:
+        def setup(self, estimator, context):
+            self.seen, self.weights = [], []
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context, *, metadata):
+            self.weights.append(metadata and metadata["sample_weight"])
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            self.seen.append(fitted_estimator.predict_proba(X))
+            return context.task_name == "epoch" and context.task_id == 4
+
+    X, y = data
+    weights = np.linspace(1, 2, len(y))
+    for settings in (
+        {},
+        {"solver": "adam", "ema": 0.9},
+        {"early_stopping": True, "learning_rate_init": 0.1},
+        {"early_stopping": fastmlp.EarlyStopping("loss"), "learning_rate_init": 0.3},
+        {"early_stopping": fastmlp.EarlyStopping("loss"), "ema": 0.9},
+    ):
+        look = Look()
+        model = MLPClassifier((12,), batch_size=50, random_state=0, **settings).set_callbacks(look)
+        model.fit(X, y, weights)
+        assert model.n_iter_ == 5
+        for found in look.seen[-2:]:  # of the last epoch, and of the whole fit
+            assert oracle.same(found, model.predict_proba(X))
+        assert all(given is weights for given in look.weights)
