@@ -22,7 +22,7 @@ from fastmlp.history import History
 from fastmlp.mlp import MLP
 from fastmlp.optimizers import Optimizer
 from fastmlp.regularization import Regularization
-from fastmlp.training import evaluate
+from fastmlp.training import evaluate, rates_of
 
 PIECE = 2**22  # numbers of a sparse X that are made dense at a time
 
@@ -128,15 +128,11 @@ class Passes:
         """The rates of an epoch's steps, where a schedule says them."""
         if not self.scheduled:
             return None
-        schedule, history = self.estimator._steps_by.learning_rate, self.estimator.history_
+        estimator, history = self.estimator, self.estimator.history_
         if any(map(isnan, history.val_loss)):  # only some of the fits that go on had validation data
             validation = [] if isnan(history.val_loss[-1]) else [loss for loss in history.val_loss if not isnan(loss)]
             history = History(history.loss, validation)
-        total = self.estimator.max_iter * self.steps
-        rates = np.ascontiguousarray(schedule.rates(epoch * self.steps, self.steps, total, history), np.float64)
-        if rates.shape != (self.steps,) or not (np.isfinite(rates) & (rates >= 0)).all():
-            raise ValueError(f"learning_rate gave {rates} for epoch {epoch + 1}; it must give {self.steps} rates >= 0")
-        return rates
+        return rates_of(estimator._steps_by, epoch, self.steps, estimator.max_iter, history, self.net.dtype)
 
 
 class Judge:

@@ -172,32 +172,14 @@ class Training:
 
     def _begin_epoch(self, epoch: int) -> None:
         """The order of the rows and the learning rates of an epoch."""
-        net, call = self.net, self.call
+        net, call, progress = self.net, self.call, self.progress
         if self.order is not None:
-            _core.permutation(self.rows, net.seed, self.progress.epochs_before + epoch, self.order)
+            _core.permutation(self.rows, net.seed, progress.epochs_before + epoch, self.order)
         if call.weights is not None and self.some_weigh_nothing:
             _weights.refuse_empty_batches(call.weights, self.order, call.batch_size, epoch)
         if self.scheduled:
-            self.passing["rates"] = self._rates(epoch)
+            self.passing["rates"] = rates_of(call.optimizer, epoch, self.steps, call.epochs, progress.history, net.dtype)
         self.begun = epoch
-
-    def _rates(self, epoch: int) -> NDArray[np.float64]:
-        """The learning rates of an epoch's steps, as its schedule has them."""
-        schedule = self.call.optimizer.learning_rate
-        first, total = epoch * self.steps, self.call.epochs * self.steps
-        rates = np.asarray(schedule.rates(first, self.steps, total, self.progress.history))
-        if rates.shape != (self.steps,) or rates.dtype != np.float64:
-            raise ValueError(
-                f"learning_rate gave rates of shape {rates.shape} and dtype {rates.dtype} for epoch {epoch + 1}; "
-                f"they must be ({self.steps},) float64 numbers"
-            )
-        bad = ~((rates >= 0) & (rates <= np.finfo(self.net.dtype).max))
-        if bad.any():
-            raise ValueError(
-                f"learning_rate gave {rates[bad][0]} in epoch {epoch + 1}; a rate must be at least 0 and finite in the "
-                f"network's {self.net.dtype}"
-            )
-        return np.ascontiguousarray(rates)
 
     def _end_epoch(self, epoch: int) -> bool:
         """Enter an epoch into the history; whether early stopping says that this is enough."""
@@ -264,6 +246,25 @@ class Training:
             columns = [f"{name} {value:<9.4g}" for name, value in figures.items()]
             milliseconds = 1e3 * history.seconds[-1]
             print(f"epoch {len(history.loss):>{width}}/{epochs}", *columns, f"{milliseconds:.3g} ms", sep="  ")
+
+
+def rates_of(
+    optimizer: Any, epoch: int, steps: int, epochs: int, history: History, dtype: np.dtype[Any]
+) -> NDArray[np.float64]:
+    """The learning rates of an epoch's steps, as the optimizer's schedule has them, checked."""
+    rates = np.asarray(optimizer.learning_rate.rates(epoch * steps, steps, epochs * steps, history))
+    if rates.shape != (steps,) or rates.dtype != np.float64:
+        raise ValueError(
+            f"learning_rate gave rates of shape {rates.shape} and dtype {rates.dtype} for epoch {epoch + 1}; "
+            f"they must be ({steps},) float64 numbers"
+        )
+    bad = ~((rates >= 0) & (rates <= np.finfo(dtype).max))
+    if bad.any():
+        raise ValueError(
+            f"learning_rate gave {rates[bad][0]} in epoch {epoch + 1}; a rate must be at least 0 and finite in the "
+            f"network's {dtype}"
+        )
+    return np.ascontiguousarray(rates)
 
 
 def conclude(net: "BaseMLP", best: NDArray[Any] | None) -> None:
