@@ -66,7 +66,7 @@ def floats(x: ArrayLike, dtype: np.dtype | None, name: str) -> Array:
             if lost.any():
                 at = np.unravel_index(np.argmax(lost), a.shape)
                 raise ValueError(f"{name}{list(map(int, at))} is {a[at]}, which overflows {dtype}")
-    return np.require(result, requirements=["C", "A"]) if result.ndim else result.copy()
+    return np.require(result, requirements=["C", "A"])
 
 
 def as_rows(X: Array, width: int, name: str) -> Array:

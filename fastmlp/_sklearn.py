@@ -6,7 +6,7 @@ an epoch, the gradient that L-BFGS asks for, and prediction.
 
 import contextlib
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, pairwise
 from numbers import Integral
 from operator import is_
@@ -28,12 +28,13 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastmlp import _arrays, _core, kernels, losses
-from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, check_name, nearest
+from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, nearest
 from fastmlp._sklearn_epochs import Judge, Passes, SklearnPenalty, Tasks, pieces, rows_of
 from fastmlp.callbacks import EarlyStopping, check_callbacks
 from fastmlp.history import History
 from fastmlp.initialization import draw_weights
 from fastmlp.mlp import MLP
+from fastmlp.network import per_layer
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop, engine_settings
 from fastmlp.schedules import BY_NAME as SCHEDULES
 from fastmlp.schedules import schedule_of
@@ -48,7 +49,6 @@ HIDDEN_ACTIVATIONS = ("logistic", *(name for name in ACTIVATIONS if name not in 
 # ---- what scikit-learn does otherwise than fastmlp ----
 
 
-@dataclass(frozen=True)
 class SklearnSGD(SGD):
     """Momentum may be 1."""
 
@@ -60,7 +60,6 @@ class SklearnSGD(SGD):
         return SGD
 
 
-@dataclass(frozen=True)
 class SklearnAdam(Adam):
     """Epsilon has no bias correction."""
 
@@ -88,14 +87,13 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     # ---- networks ----
 
+    def _units(self) -> list[int]:
+        """Inputs, hidden units and outputs of the parameters that are there."""
+        return [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+
     def _activations(self) -> list[str]:
         """The engine's name of each hidden layer's activation."""
-        given, layers = self.activation, len(self.coefs_) - 1
-        names = [given] * layers if isinstance(given, str) else list(given)
-        if len(names) != layers:
-            raise ValueError(f"activation is {given!r}; it must be one name, or one per hidden layer ({layers} here)")
-        for name in names:
-            check_name(name, HIDDEN_ACTIVATIONS, "activation")
+        names = per_layer(self.activation, len(self.coefs_) - 1, "hidden", HIDDEN_ACTIVATIONS)
         return [ENGINE_NAMES.get(name, name) for name in names]
 
     def _output_activation(self) -> str:
@@ -106,8 +104,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         raise NotImplementedError
 
     def _build(self, dtype: np.dtype[Any], **settings: Any) -> MLP:
-        sizes = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        net = MLP(sizes, self._activations(), self._objective(), self._applied, dtype=dtype, init="zeros", **settings)
+        net = MLP(
+            self._units(), self._activations(), self._objective(), self._applied, dtype=dtype, init="zeros", **settings
+        )
         net._tell_loss_as_scikit_learn()
         return net
 
@@ -225,10 +224,10 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     # ---- training ----
 
-    def _initialize(self, y: NDArray[Any], layer_units: list[int], dtype: np.dtype[Any]) -> None:
+    def _initialize(self, layer_units: list[int], dtype: np.dtype[Any]) -> None:
         self.out_activation_, self._applied = self._out_activation(), self._output_activation()
         self.n_iter_, self.t_ = 0, 0
-        self.n_outputs_, self.n_layers_ = y.shape[1], len(layer_units)
+        self.n_outputs_, self.n_layers_ = layer_units[-1], len(layer_units)
         layers = [self._init_coef(*units, dtype) for units in pairwise(layer_units)]
         self.coefs_, self.intercepts_ = map(list, zip(*layers, strict=True))
         names = [*self._activations(), self._applied]
@@ -304,10 +303,9 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         sample_weight = self._weighted(y, sample_weight, incremental)
         if not first:
             self._check_goes_on([X.shape[1], *hidden, y.shape[1]])
-        self.n_outputs_ = y.shape[1]
         self._random_state = check_random_state(self.random_state)
         if first:
-            self._initialize(y, [X.shape[1], *hidden, self.n_outputs_], X.dtype)
+            self._initialize([X.shape[1], *hidden, y.shape[1]], X.dtype)
         return X, y, sample_weight
 
     def _refuse_combinations(self, validation_data: Any) -> None:
@@ -378,8 +376,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         trial._validate_params()
         X, y = trial._validate_input(X, y, False, reset=True)
         y = y.reshape(len(y), -1)
-        trial._random_state, trial.n_outputs_ = check_random_state(trial.random_state), y.shape[1]
-        trial._initialize(y, [X.shape[1], *trial._hidden(), y.shape[1]], X.dtype)
+        trial._random_state = check_random_state(trial.random_state)
+        trial._initialize([X.shape[1], *trial._hidden(), y.shape[1]], X.dtype)
         net = trial._adopt()
         rows = np.ascontiguousarray(X.toarray() if issparse(X) else X, net.dtype)
         weights = trial._weighted(y, None, False)
@@ -392,7 +390,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def _check_goes_on(self, wanted: list[int]) -> None:
         """ValueError unless the network that is there has the layers that are wanted, and outputs for the loss."""
-        units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        units = self._units()
         if units != wanted:
             raise ValueError(
                 f"X, hidden_layer_sizes and y are of a network of {wanted} units, but the one to go on with has {units}"
@@ -443,13 +441,12 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     # ---- training by L-BFGS ----
 
     def _fit_lbfgs(self, X: Any, y: NDArray[Any], sample_weight: Any) -> None:
-        units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
         net = self._build(self._dtype(X.dtype))  # not the one in which others predict meanwhile
         self._take(net, self.coefs_, self.intercepts_)
         self._solving = net
         try:
             super()._fit_lbfgs(
-                rows_of(X, net.dtype), self._targets(y, net), sample_weight, None, None, None, None, units
+                rows_of(X, net.dtype), self._targets(y, net), sample_weight, None, None, None, None, list(net.sizes)
             )
         finally:
             del self._solving

@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 from sklearn.base import is_classifier
 
 from fastmlp import metrics
-from fastmlp.callbacks import EarlyStopping, Watch
+from fastmlp.callbacks import EarlyStopping, Watch, judge_of
 from fastmlp.history import History
 from fastmlp.mlp import MLP
 from fastmlp.optimizers import Optimizer
@@ -157,13 +157,10 @@ class Judge:
             labels = estimator._label_binarizer.inverse_transform(y) if is_classifier(estimator) else y
             self.scored = (X, labels, sample_weight)
         if for_history or watch is not None:
-            metric: str | metrics.Metric = metrics.default(net.loss)
-            if watch is not None and watch.settings.metric != "loss":
-                metric = watch.settings.metric
-                metrics.check_suits(metric, net.loss)
+            metric = judge_of(None if watch is None else watch.settings, net.loss)
             dense = np.ascontiguousarray(X.toarray() if issparse(X) else X, net.dtype)
             estimator.history_.metric = metrics.name_of(metric)
-            if is_classifier(estimator) and callable(metric) and not metrics.is_known(metric):
+            if is_classifier(estimator) and callable(metric):
                 metric = self._of_labels(metric)
             self.judged = ((dense,), estimator._targets(y, net), metric, None)
 
@@ -191,9 +188,9 @@ class Judge:
             if watch is None:
                 estimator._update_no_improvement_count(estimator.early_stopping, *self.scored)
                 return
-            value = loss if watch.settings.metric == "loss" else metric
+            value = watch.value(loss, metric)
             estimator.validation_scores_.append(value)
-            if watch.see(value):
+            if watch.see(loss, metric):
                 estimator.best_validation_score_ = value
                 self.best = self.net.params.copy() if watch.settings.restore_best else None
 

@@ -126,10 +126,18 @@ class EarlyStopping(Settings):
     restore_best: bool = True
 
     def __post_init__(self) -> None:
-        metrics.check_metric(self.metric, "metric")
+        object.__setattr__(self, "metric", metrics.metric_of(self.metric))
         check_whole("patience", self.patience, 1, 2**32)
         check_number("min_delta", self.min_delta, *NOT_NEGATIVE)
         check_bool("restore_best", self.restore_best)
+
+
+def judge_of(stopping: EarlyStopping | None, loss: str) -> str | metrics.Metric:
+    """The metric that validation data are judged by, of a network with this loss: early stopping's, or the default."""
+    if stopping is None or stopping.metric == "loss":
+        return metrics.default(loss)
+    metrics.check_suits(stopping.metric, loss)
+    return stopping.metric
 
 
 class Watch:
@@ -141,9 +149,9 @@ class Watch:
         self.best = self.reference = float("-inf")
         self.waited = 0
 
-    def see(self, value: float) -> bool:
-        """Take in an epoch's value; whether it is the best so far."""
-        value *= self.sign
+    def see(self, loss: float, metric: float) -> bool:
+        """Take in an epoch's validation; whether it is the best so far."""
+        value = self.sign * self.value(loss, metric)
         if value > self.reference + float(self.settings.min_delta):
             self.reference, self.waited = value, 0
         else:
@@ -152,6 +160,10 @@ class Watch:
             self.best = value
             return True
         return False
+
+    def value(self, loss: float, metric: float) -> float:
+        """What is to be looked at of an epoch's validation."""
+        return loss if self.settings.metric == "loss" else metric
 
     @property
     def stops(self) -> bool:

@@ -231,23 +231,16 @@ METRICS: dict[str, Known] = {
 }
 
 
-def check_metric(metric: object, argument: str) -> None:
-    """ValueError unless metric is a callable, "loss" or a name above."""
-    if not callable(metric):
-        check_name(metric, ("loss", *METRICS), argument)
+def metric_of(metric: Any) -> str | Metric:
+    """A name above, "loss", or a callable from elsewhere; a function of this module becomes its name."""
+    if callable(metric):
+        return next((name for name, known in METRICS.items() if known.function is metric), metric)
+    return check_name(metric, ("loss", *METRICS), "metric")
 
 
 def greater_is_better(metric: str | Metric) -> bool:
     """Whether training should make it large; a callable from elsewhere is taken for such a one."""
-    for name, known in METRICS.items():
-        if metric in (name, known.function):
-            return known.greater_is_better
-    return metric != "loss"
-
-
-def is_known(metric: object) -> bool:
-    """Whether it is a function of this module, which judges class numbers as `predict` of a network gives them."""
-    return any(metric is known.function for known in METRICS.values())
+    return callable(metric) or (metric != "loss" and METRICS[metric].greater_is_better)
 
 
 def name_of(metric: str | Metric, attribute: str = "__name__") -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastmlp import _arrays, metrics
+from fastmlp import _arrays
 from fastmlp._engine import Network
 from fastmlp._names import ACTIVATIONS, FRACTION, NO_DERIVATIVE, check_bool, check_name, check_number, check_whole
 from fastmlp._weights import row_weights
-from fastmlp.callbacks import Callback, EarlyStopping, check_callbacks, check_early_stopping
+from fastmlp.callbacks import Callback, EarlyStopping, check_callbacks, check_early_stopping, judge_of
 from fastmlp.history import History
 from fastmlp.initialization import INITS, draw_weights
 from fastmlp.losses import CLASSES, PROBABILITIES, Loss, loss_of
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 Gradients = list[tuple[NDArray[Any], NDArray[Any] | None]]
 
 
-def per_layer(activation: object, layers: int, which: str) -> tuple[str, ...]:
+def per_layer(activation: object, layers: int, which: str, names: tuple[str, ...] = ACTIVATIONS) -> tuple[str, ...]:
     """One name for each of so many layers, from one for all or one for each."""
     if isinstance(activation, str):
-        return (check_name(activation, ACTIVATIONS, "activation"),) * layers
+        return (check_name(activation, names, "activation"),) * layers
     if not isinstance(activation, Sequence | np.ndarray) or len(activation) != layers:
         raise ValueError(f"activation is {activation!r}; it must be one name, or one per {which} layer ({layers} here)")
-    return tuple(check_name(name, ACTIVATIONS, "activation") for name in activation)
+    return tuple(check_name(name, names, "activation") for name in activation)
 
 
 def per_hidden_layer(dropout: Any, layers: int) -> tuple[float, ...]:
@@ -328,10 +328,9 @@ class BaseMLP(Network):
             raise ValueError(f"learning_rate is the class {rate.__name__}; it must be a number or a schedule object")
         validation = None if validation_data is None else self._validation_data(validation_data)
         stopping = check_early_stopping(early_stopping)
-        if stopping is not None:
-            if validation is None:
-                raise ValueError(f"early_stopping is {early_stopping!r}; it needs validation_data to look at")
-            metrics.check_suits(stopping.metric, self.loss)
+        if stopping is not None and validation is None:
+            raise ValueError(f"early_stopping is {early_stopping!r}; it needs validation_data to look at")
+        metric = judge_of(stopping, self.loss)
         labels, classes = self._labels(targets, class_weight)
         if regularization is not None and not isinstance(regularization, Regularization):
             raise ValueError(f"regularization is {regularization!r}; it must be a Regularization or None")
@@ -352,7 +351,7 @@ class BaseMLP(Network):
             saving.check_room(self, checkpoint, "checkpoint", rule, stopping is not None)
         call = Call(
             (inputs, targets), epochs, batch_size, rule, bool(shuffle), validation, threads, verbose, checkpoint,
-            every, resume, weights, regularization, check_callbacks(callbacks), stopping,
+            every, resume, weights, regularization, check_callbacks(callbacks), stopping, metric,
         )  # fmt: skip
         return Training(self, call).run()
 

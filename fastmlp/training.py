@@ -44,6 +44,7 @@ class Call:
     regularization: "Regularization | None"
     callbacks: tuple[Callback, ...]
     stopping: EarlyStopping | None
+    metric: str | metrics.Metric
 
 
 class Training:
@@ -63,9 +64,6 @@ class Training:
         self.some_weigh_nothing = call.weights is not None and not call.weights.all()
         self.scheduled = hasattr(call.optimizer.learning_rate, "rates")
         self.watch = None if call.stopping is None else Watch(call.stopping)
-        self.metric: str | metrics.Metric = metrics.default(net.loss)
-        if call.stopping is not None and call.stopping.metric != "loss":
-            self.metric = call.stopping.metric
         averaged = call.optimizer.ema is not None
         self.twin = net._twin() if averaged and call.validation is not None else net
 
@@ -81,10 +79,10 @@ class Training:
             progress = self.progress
             history = progress.history
             if call.validation is not None:
-                history.metric = metrics.name_of(self.metric)
+                history.metric = metrics.name_of(call.metric)
             if self.watch is not None:
-                for value in self._watched():
-                    self.watch.see(value)
+                for epoch in zip(history.val_loss, history.val_metric, strict=True):
+                    self.watch.see(*epoch)
             stopped = self.watch is not None and self.watch.stops
             net.reached = (progress.epochs, progress.rows_done, progress.loss_sum)
             try:
@@ -178,7 +176,9 @@ class Training:
         if call.weights is not None and self.some_weigh_nothing:
             _weights.refuse_empty_batches(call.weights, self.order, call.batch_size, epoch)
         if self.scheduled:
-            self.passing["rates"] = rates_of(call.optimizer, epoch, self.steps, call.epochs, progress.history, net.dtype)
+            self.passing["rates"] = rates_of(
+                call.optimizer, epoch, self.steps, call.epochs, progress.history, net.dtype
+            )
         self.begun = epoch
 
     def _end_epoch(self, epoch: int) -> bool:
@@ -191,18 +191,13 @@ class Training:
             params = net.params if net._average is None else net._average
             if self.twin is not net:
                 self.twin.params = params
-            val_loss, val_metric = evaluate(self.twin, *call.validation, self.metric, call.threads)
+            val_loss, val_metric = evaluate(self.twin, *call.validation, call.metric, call.threads)
             history.val_loss.append(val_loss)
             history.val_metric.append(val_metric)
-            if self.watch is not None and self.watch.see(self._watched()[-1]) and self.watch.settings.restore_best:
+            if self.watch is not None and self.watch.see(val_loss, val_metric) and self.watch.settings.restore_best:
                 progress.best = params.copy()
         net.reached = (epoch + 1, 0, 0.0)  # an epoch that is interrupted before is not in the history
         return self.watch is not None and self.watch.stops
-
-    def _watched(self) -> list[float]:
-        """The values that early stopping looks at."""
-        history = self.progress.history
-        return history.val_loss if self.watch is None or self.watch.settings.metric == "loss" else history.val_metric
 
     def _settle(self) -> None:
         """Make progress, history and epochs_done say what training has reached, wherever it was interrupted."""

@@ -179,6 +179,7 @@ def checkpoint(tmp_path, rng):
         ),
         ({"net": MLP([5, 17, 3], seed=4)}, r"seed=3\); this network is .*seed=4\)"),
         ({"net": MLP([5, 17, 3], seed=3, dtype="f8")}, r"'float32'.*'float64'"),
+        ({"net": MLP([5, 17, 3], seed=3, loss=losses.SoftmaxCrossEntropy(0.1))}, "SoftmaxCrossEntropy"),
         ({"net": MLP([5, 17, 3], seed=3, loss="binary_cross_entropy")}, "softmax_cross_entropy.*binary_cross_entropy"),
     ],
     ids=lambda v: str(next(iter(v))) if isinstance(v, dict) else "",

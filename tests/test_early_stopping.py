@@ -9,6 +9,7 @@ from saved import Numbered, facts
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, Callback, EarlyStopping, load, metrics
+from fastmlp.callbacks import Watch
 from fastmlp.training import described
 
 
@@ -41,6 +42,18 @@ def by_hand(values, sign, patience, min_delta):
         if waited == patience:
             break
     return epochs, int(np.argmax(sign * np.array(values[:epochs])))
+
+
+def test_small_improvements_add_up():
+    """It is the last improvement that a value must be better than by min_delta, not the best value so far."""
+    values = [1.0 - 0.004 * epoch for epoch in range(20)]
+    watch = Watch(EarlyStopping(patience=3, min_delta=0.01))
+    waited = []
+    for value in values:
+        assert watch.see(value, 0.0)  # each is the best so far
+        waited.append(watch.waited)
+    assert waited == [0, 1, 2] * 6 + [0, 1]
+    assert by_hand(values, -1, 3, 0.01) == (20, 19)
 
 
 @pytest.mark.parametrize("min_delta", [0.0, 0.01])
@@ -234,3 +247,10 @@ def test_load_gives_the_best_weights_so_far(tmp_path, rng):
     for epoch, name in enumerate(path.written()):
         best = int(np.argmin(history.val_loss[: epoch + 1]))
         assert oracle.same(fastmlp.load(name).params, copies.params[best])
+
+
+@pytest.mark.parametrize("name", metrics.METRICS)
+def test_a_function_of_the_module_counts_as_its_name(name):
+    stopping = EarlyStopping(getattr(metrics, name))
+    assert stopping == EarlyStopping(name)
+    assert repr(stopping) == repr(EarlyStopping(name))

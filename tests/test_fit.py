@@ -84,6 +84,11 @@ def test_history(rng):
     assert oracle.same(validated.params, plain.params)  # to look changes nothing
 
 
+def test_seconds_are_those_of_each_epoch(rng):
+    X, t, start = rng.normal(size=(60, 4)).astype(np.float32), rng.integers(0, 3, 60), perf_counter()
+    assert sum(MLP([4, 8, 3]).fit(X, t, epochs=200).seconds) < perf_counter() - start
+
+
 def test_history_s_loss_is_the_mean_over_rows(rng):
     X, t = rng.normal(size=(50, 4)), rng.integers(0, 3, 50)
     net = MLP([4, 8, 3], dtype="float64")

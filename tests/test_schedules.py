@@ -1,5 +1,6 @@
 """Learning-rate schedules: their formulas to high precision, and that they are pure."""
 
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -110,17 +111,14 @@ def test_reduce_on_plateau_is_a_function_of_the_history_alone(rng):
     histories = [History(loss=rng.uniform(1, 2, 30).tolist()) for _ in range(3)]
     some = [ReduceOnPlateau(1.0, 0.5, patience) for patience in (1, 2, 5)]
 
-    def fresh(schedule, history):
-        return schedule.rates(0, 1, 1, History(loss=list(history.loss)))[0]
-
     for _ in range(300):
         schedule, history = some[rng.integers(3)], histories[rng.integers(3)]
         if rng.random() < 0.5:
             history.loss.append(float(rng.uniform(1, 2)))
         elif history.loss:
             del history.loss[rng.integers(len(history.loss)) :]
-            schedule.rates(0, 1, 1, history)
-        assert schedule.rates(0, 1, 1, history)[0] == fresh(schedule, history)
+        wanted = plateau_by_hand(history.loss, 1.0, 0.5, schedule.patience, 0.0, 1e-4)
+        assert schedule.rates(0, 1, 1, history)[0] == wanted
 
 
 def test_a_long_history_costs_no_more_than_a_short_one():
@@ -207,3 +205,19 @@ def test_a_name_is_short_for_a_schedule_with_the_optimizer_s_own_rate():
             ValueError, match=rf"learning_rate is '{name}'{hint}; it must be a positive finite number, "
         ):
             SGD(name)
+
+
+def test_the_rates_of_estimators_are_checked_as_those_of_networks(rng):
+    estimators = pytest.importorskip("fastmlp.sklearn", exc_type=ImportError)
+
+    class Schedule:
+        def rates(self, first, steps, total, history):
+            return np.full(steps, rate)
+
+    X = rng.normal(size=(50, 3)).astype("f4")
+    for rate in (1e300, -1.0, np.nan):
+        model = estimators.MLPRegressor(hidden_layer_sizes=(4,), solver="sgd", learning_rate=Schedule(), max_iter=2)
+        with pytest.raises(
+            ValueError, match=rf"learning_rate gave {re.escape(str(rate))} in epoch 1; .*network's float32"
+        ):
+            model.fit(X, X[:, 0])

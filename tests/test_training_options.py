@@ -51,25 +51,6 @@ def test_weights_of_rows_weigh_their_losses_and_gradients(rng, dtype, loss):
     assert close(after, [w - 0.1 * g for w, g in zip(before, mean, strict=True)], dtype)
 
 
-def test_a_row_of_weight_two_is_two_rows(rng):
-    net, X, y = problem(rng, "float64")
-    twice, _, _ = problem(rng, "float64")
-    twice.params = net.params
-    weights = rng.integers(1, 4, len(X))
-    one_step(net, X, y, Adam(0.01), sample_weight=weights)
-    one_step(twice, np.repeat(X, weights, axis=0), np.repeat(y, weights, axis=0), Adam(0.01))
-    assert close(parameters(net), parameters(twice), np.float64)
-
-
-def test_equal_weights_change_nothing(rng, dtype):
-    net, X, y = problem(rng, dtype)
-    plain, _, _ = problem(rng, dtype)
-    plain.params = net.params
-    one_step(net, X, y, Adam(0.01), sample_weight=np.full(len(X), 4.0))
-    one_step(plain, X, y, Adam(0.01))
-    assert close(parameters(net), parameters(plain), dtype)
-
-
 class PerBatch(Regularization):
     as_scikit_learn = True
 
@@ -168,17 +149,6 @@ def test_the_average_follows_the_parameters(rng, dtype):
     found = [a.astype(np.float64) for pair in net._views(net._average) for a in pair]
     assert close(found, average, dtype)
     assert not close(found, parameters(net), dtype)
-
-
-def test_fit_ends_with_the_average(rng, dtype):
-    net, X, y = problem(rng, dtype)
-    stepped, _, _ = problem(rng, dtype)
-    stepped.params = net.params
-    optimizer = Adam(0.05, ema=0.7)
-    net.fit(X, y, epochs=4, batch_size=len(X), shuffle=False, optimizer=optimizer)
-    for _ in range(4):
-        stepped.train_step(X, y, optimizer)
-    assert oracle.same(net.params, stepped._average)
 
 
 def test_an_average_begins_within_the_bound_of_norms(rng):
