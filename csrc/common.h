@@ -85,6 +85,13 @@ static inline int fm_takes_classes(int loss) { return loss == FM_SOFTMAX_CROSS_E
 /* Elements for one row of y: an int64 class takes two floats. */
 static inline ptrdiff_t fm_target_elements(ptrdiff_t O) { return O < 2 ? 2 : O; }
 
+/* All parameters, with their padding: the layers lie one after the other, W and then b. */
+static inline ptrdiff_t fm_parameters(const fm_net *net)
+{
+    const fm_layer *last = &net->layers[net->n_layers - 1];
+    return last->W + (last->inputs + (last->b >= 0)) * last->ld;
+}
+
 static inline ptrdiff_t fm_widest(const fm_net *net)
 {
     ptrdiff_t width = 0;

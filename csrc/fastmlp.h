@@ -43,8 +43,9 @@ typedef struct {
     int loss;
     int siamese;
     double loss_parameter; /* smoothing of labels, Huber's delta, the quantile, focal gamma */
-    int loss_clips;        /* the loss as reported is that of probabilities in [eps, 1 - eps], as scikit-learn has it */
-    int loss_averages;     /* the loss as reported is a mean over outputs, as scikit-learn has the squared error */
+    /* The loss as reported is that of probabilities in [eps, 1 - eps], and a mean over outputs of squared errors; l1 and l2
+     * are divided by the batch's sum of weights; an infinite loss, whose gradient may be finite, ends nothing. */
+    int as_scikit_learn;
 } fm_net;
 
 /* An optimizer's settings and the part of its state that is not an array. beta_power are the running products beta^t. */
@@ -76,8 +77,6 @@ typedef struct {
     const double *rates;             /* the learning rate of each step of all rows, or NULL: the optimizer's */
     double *losses;                  /* the loss of each step of all rows is put there, unless NULL */
     double l1, l2, max_norm;         /* penalties l1 |W| + l2 / 2 W^2, and the most that a unit's weights may have; 0: none */
-    int as_scikit_learn; /* l1 and l2 are divided by the batch's sum of weights; an infinite loss, whose gradient may be
-                          * finite, ends nothing */
     double clip_norm;                /* the most that the norm of the gradient may be; 0: any */
     double average_decay;            /* average <- decay average + (1 - decay) params after each step */
     uint64_t seed;                   /* of dropout */

@@ -22,6 +22,11 @@ typedef struct {
     const T *also;        /* (M, N), ldc apart, to fetch where soon is NULL, by sparse_gemm alone; or NULL */
 } FN(epilogue);
 
+static ptrdiff_t FN(vectors)(ptrdiff_t n) /* n columns in whole vectors: what is computed of a padded row */
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
+
 static ALWAYS_INLINE T FN(start)(int kind) { return kind < FM_PARTIAL ? 0 : SUM_START; }
 
 static int FN(partial)(int kind) { return kind < FM_PARTIAL ? FM_SUM : FM_PARTIAL; } /* of a sum that will go on */
@@ -329,7 +334,7 @@ static void FN(narrow)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C, ptrdiff_t ld
     const FN(epilogue) raw = {.kind = FN(partial)(e->kind)};
     for (ptrdiff_t i = 0, rows; i < M; i += rows) {
         rows = M - i < FM_PANEL ? M - i : FM_PANEL;
-        const ptrdiff_t width = (rows + LANES - 1) / LANES * LANES;
+        const ptrdiff_t width = FN(vectors)(rows);
         FN(pack)(packed, width, A + i * lda, 1, lda, K, rows, e->soon ? e->soon + i : NULL);
         FN(gemm)(N, width, K, across, width, B, 1, ldb, packed, width, &raw);
         for (ptrdiff_t n = 0; n < N; ++n) {
@@ -354,7 +359,7 @@ static NEVER_INLINE void FN(product)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, T *C
     const FN(epilogue) all = e;
     for (ptrdiff_t j = 0; j < N; j += FM_PANEL) {
         const ptrdiff_t columns = N - j < FM_PANEL ? N - j : FM_PANEL;
-        const ptrdiff_t width = (columns + LANES - 1) / LANES * LANES;
+        const ptrdiff_t width = FN(vectors)(columns);
         const T *panel = B + j * B_j;
         ptrdiff_t ld = B_k;
         const int same_sets = B_k * (ptrdiff_t)sizeof(T) % 1024 == 0 && M >= 32 && K >= 32, many = M >= 512;

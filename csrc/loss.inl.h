@@ -329,7 +329,7 @@ static void FN(loss_rows)(int kind, T parameter, int clips, T *loss, T *dz, cons
     switch (kind) {
     case FM_SOFTMAX_CROSS_ENTROPY:
     case FM_FOCAL:
-        FN(softmax_cross_entropy)(kind, parameter, clips, loss, dz, z, y, B, K, ld);
+        FN(softmax_cross_entropy)(kind, parameter, clips && kind != FM_FOCAL, loss, dz, z, y, B, K, ld);
         break;
     case FM_BINARY_CROSS_ENTROPY:
         if (clips) {

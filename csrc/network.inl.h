@@ -3,11 +3,6 @@
  *   h_l = r(h_{l-1} W_l + b_l), h_0 = X               W_l (I, O)
  *   siamese: the first layers see X[0], then X[1]; the last layer sees a = h(x1) - h(x2) */
 
-static ptrdiff_t FN(vectors)(ptrdiff_t n) /* n columns in whole vectors: what is computed of a padded row */
-{
-    return (n + LANES - 1) / LANES * LANES;
-}
-
 /* Identity and relu are part of the product; FN(map) does the others. */
 static int FN(is_fused)(const fm_layer *l) { return l->activation == FM_IDENTITY || l->activation == FM_RELU; }
 

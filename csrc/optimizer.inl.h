@@ -232,9 +232,8 @@ static void FN(clip)(const fm_training *t)
     if (!(norm > t->clip_norm))
         return;
     const V factor = v_set1(t->clip_norm / norm);
-    for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l)
-        for (ptrdiff_t i = 0, n = (l->inputs + (l->b >= 0)) * l->ld; i < n; i += LANES)
-            v_store(grads + l->W + i, v_mul(factor, v_load(grads + l->W + i)));
+    for (ptrdiff_t i = 0, n = fm_parameters(t->net); i < n; i += LANES)
+        v_store(grads + i, v_mul(factor, v_load(grads + i)));
 }
 
 /* The weights into each unit, in params or their average, scaled down to the norm max_norm where that is less
@@ -258,10 +257,8 @@ static void FN(limit_norms)(const fm_training *t, T *params)
 static void FN(move_average)(const fm_training *t)
 {
     const V rest = v_set1(1 - t->average_decay);
-    for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l) {
-        T *const a = (T *)t->average + l->W;
-        const T *const W = (const T *)t->params + l->W;
-        for (ptrdiff_t i = 0, n = (l->inputs + (l->b >= 0)) * l->ld; i < n; i += LANES)
-            v_store(a + i, FN(flush)(v_fma(rest, v_sub(v_load(W + i), v_load(a + i)), v_load(a + i))));
-    }
+    T *const a = t->average;
+    const T *const W = t->params;
+    for (ptrdiff_t i = 0, n = fm_parameters(t->net); i < n; i += LANES)
+        v_store(a + i, FN(flush)(v_fma(rest, v_sub(v_load(W + i), v_load(a + i)), v_load(a + i))));
 }

@@ -185,7 +185,7 @@ static void FN(output_gradient)(FN(job) *j, ptrdiff_t r0, ptrdiff_t r1)
     } else {
         const char *y = j->y;
         y += (size_t)r0 * (fm_takes_classes(net->loss) ? sizeof(int64_t) : (size_t)O * sizeof(T));
-        FN(loss_rows)(net->loss, (T)net->loss_parameter, net->loss_clips, j->s.loss + r0, dh, h, y, r1 - r0, O, l->ld);
+        FN(loss_rows)(net->loss, (T)net->loss_parameter, net->as_scikit_learn, j->s.loss + r0, dh, h, y, r1 - r0, O, l->ld);
     }
     for (ptrdiff_t r = 0; dh == h && r < r1 - r0; ++r)
         for (ptrdiff_t i = r * l->ld, o = 0; o < l->ld; i += LANES, o += LANES) { /* what pads a row of h is r(0) */
@@ -401,7 +401,7 @@ static FN(job) FN(begin)(fm_training *t, const T *dz)
             j.share += (double)((const T *)t->weights)[t->order ? t->order[r] : (size_t)r];
         j.share = j.share != 0 ? j.share : 1; /* weights of 0: no loss and no gradient */
     }
-    const double per = t->as_scikit_learn ? j.share : 1;
+    const double per = t->net->as_scikit_learn ? j.share : 1;
     j.l1 = (T)(t->l1 / per), j.l2 = (T)(t->l2 / per);
     return j;
 }
@@ -440,16 +440,6 @@ static void FN(update_all)(const FN(step) *s, const fm_training *t)
     }
 }
 
-/* Gradients of 0, padding too: after some of a step's chunks they are sums of no use. */
-static void FN(forget)(const fm_training *t)
-{
-    for (const fm_layer *l = t->net->layers; l < t->net->layers + t->net->n_layers; ++l) {
-        memset((T *)t->grads + l->W, 0, (size_t)(l->inputs * l->ld) * sizeof(T));
-        if (l->b >= 0)
-            memset((T *)t->grads + l->b, 0, (size_t)l->ld * sizeof(T));
-    }
-}
-
 /* Whether so many inputs are 0, in some of all rows, that skipping them pays: no other bits, but less work. */
 static int FN(is_sparse)(const fm_training *t)
 {
@@ -470,7 +460,7 @@ static int FN(is_sparse)(const fm_training *t)
 /* Whether a loss, or a penalty, ends the training. */
 static int FN(stops)(const fm_training *t, double loss)
 {
-    return t->as_scikit_learn ? loss != loss : loss - loss != 0;
+    return t->net->as_scikit_learn ? loss != loss : loss - loss != 0;
 }
 
 /* Steps until all rows are done or the clock passes `until`. */
@@ -490,8 +480,8 @@ static int FN(train)(fm_training *t, double until)
             for (ptrdiff_t r = 0; r < j.B; ++r)
                 loss += (double)j.s.loss[r];
             if (t->optimizer && (FN(stops)(t, loss) || FN(stops)(t, penalty))) {
-                if (t->next > begun || j.done > 0)
-                    FN(forget)(t);
+                if (t->next > begun || j.done > 0) /* after some of a step's chunks they are sums of no use */
+                    memset(t->grads, 0, (size_t)fm_parameters(t->net) * sizeof(T));
                 return FM_NOT_FINITE;
             }
             j.update = t->optimizer && j.ends;
@@ -510,7 +500,7 @@ static int FN(train)(fm_training *t, double until)
             FN(move_average)(t);
         if (t->optimizer && t->average && t->max_norm > 0) /* the average of the first steps has initial weights in it */
             FN(limit_norms)(t, t->average);
-        if (t->net->loss_averages)
+        if (t->net->as_scikit_learn && t->net->loss == FM_SQUARED_ERROR)
             loss /= (double)t->net->layers[t->net->n_layers - 1].outputs;
         if (t->weights || penalised)
             loss = (loss / j.share + penalty) * (double)j.batch;

@@ -22,8 +22,7 @@ cdef extern from "fastmlp.h" nogil:
         int loss
         int siamese
         double loss_parameter
-        int loss_clips
-        int loss_averages
+        int as_scikit_learn
 
     ctypedef struct fm_optimizer:
         int rule
@@ -53,7 +52,6 @@ cdef extern from "fastmlp.h" nogil:
         const double *rates
         double *losses
         double l1, l2, max_norm
-        int as_scikit_learn
         double clip_norm
         double average_decay
         uint64_t seed

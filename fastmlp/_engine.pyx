@@ -136,7 +136,7 @@ cdef class Network:
     def __dealloc__(self):
         PyMem_RawFree(self.layers)
 
-    def __init__(self, layers, loss, bias, siamese, dtype, seed=0):
+    def __init__(self, layers, loss, bias, siamese, dtype, seed):
         cdef ptrdiff_t at = 0, before = 0
         cdef fm_layer *l
         cdef int i
@@ -161,7 +161,7 @@ cdef class Network:
             l.inputs, l.outputs, l.ld, l.W, l.b, l.before, l.activation = inputs, outputs, ld, W, b, before, activation
             l.dropout = dropout
         self.net = fm_net(
-            self.layers, len(plan), _names.LOSSES.index(loss.name), siamese, loss.parameter, 0, 0
+            self.layers, len(plan), _names.LOSSES.index(loss.name), siamese, loss.parameter, 0
         )
         self.dropout_seed = seed
         self.inputs, self.outputs = plan[0][0], plan[-1][1]
@@ -174,11 +174,9 @@ cdef class Network:
         self.reached = (0, 0, 0.0)
         self._forget()
 
-    def _tell_loss_as_scikit_learn(self):
-        """Training tells the loss of clipped probabilities, and the mean over outputs of squared errors; dz stays."""
-        loss = _names.LOSSES[self.net.loss]
-        self.net.loss_clips = loss in ("softmax_cross_entropy", "binary_cross_entropy")
-        self.net.loss_averages = loss == "squared_error"
+    def _train_as_scikit_learn(self):
+        """From now on: what that means is said in csrc/fastmlp.h."""
+        self.net.as_scikit_learn = 1
 
     # ---- views ----
 
@@ -252,7 +250,7 @@ cdef class Network:
         cdef cnp.ndarray a, y
         cdef cnp.npy_intp shape[2]
         cdef int ndim
-        if not cnp.PyArray_CheckExact(x) or self.net.siamese:
+        if not cnp.PyArray_CheckExact(x):
             return self._many(x, out)
         a = <cnp.ndarray>x
         ndim = cnp.PyArray_NDIM(a)
@@ -319,15 +317,14 @@ cdef class Network:
         """__call__ for what is not an array of the right type and shape."""
         if self.layers == NULL:
             raise RuntimeError("this network was never initialised; its class's __init__ must run first")
-        X = _arrays.floats(x, self.dtype, "x")
-        rows = _arrays.as_rows(X, self.inputs, "x")
-        shape = (*X.shape[:-1], self.outputs)
+        rows, one_row = self._inputs(x, "x")
+        shape = (() if one_row else (len(rows[0]),)) + (() if self.net.siamese else (self.outputs,))
         if out is None:
             y = np.empty(shape, self.dtype)
         else:
             y = _arrays.output(out, shape, self.dtype, self.flat_params)
-            rows = _arrays.apart(rows, y)
-        self._forward((rows,), y)
+            rows = tuple([_arrays.apart(x, y) for x in rows])
+        self._forward(rows, y)
         return y
 
     def _forward(self, tuple X, cnp.ndarray y, threads=None):
@@ -375,7 +372,7 @@ cdef class Network:
         t.next, t.loss = 0, 0.0
         t.optimizer = NULL
         t.weights, t.rates, t.losses, t.average = NULL, NULL, NULL, NULL
-        t.l1, t.l2, t.max_norm, t.as_scikit_learn = 0.0, 0.0, 0.0, 0
+        t.l1, t.l2, t.max_norm = 0.0, 0.0, 0.0
         t.clip_norm, t.average_decay, t.seed = 0.0, 0.0, self.dropout_seed
         t.threads = self._workers(t.batch, threads)
         if self.space_key != (t.batch, t.threads):
@@ -417,7 +414,6 @@ cdef class Network:
             t.losses = <double *>cnp.PyArray_DATA(losses)
         if regularization is not None:
             t.l1, t.l2, t.max_norm = regularization.l1, regularization.l2, regularization.max_norm or 0.0
-            t.as_scikit_learn = regularization.as_scikit_learn
         t.next, t.loss = start, loss
         if stop is not None:
             t.rows = stop
@@ -429,10 +425,10 @@ cdef class Network:
                 self.rule = rule
             raise
 
-    def _gradient(self, tuple X, y, threads=None, *, cnp.ndarray weights=None):
+    def _gradient(self, tuple X, y, cnp.ndarray weights=None):
         """The mean loss over all rows of X, weighted where there are weights (rows,); its gradient in grads."""
         cdef fm_training t
-        self._prepare(&t, X, y, len(X[0]), threads)
+        self._prepare(&t, X, y, len(X[0]), None)
         if weights is not None:
             t.weights = cnp.PyArray_DATA(weights)
         return self._run(&t, 0) / t.rows
@@ -449,10 +445,10 @@ cdef class Network:
             PyErr_CheckSignals()
         return t.loss
 
-    def _backward(self, tuple X, cnp.ndarray dz, threads=None):
+    def _backward(self, tuple X, cnp.ndarray dz):
         """grads <- from dz (B, O); dJ/dX (B, I), for siamese networks (2 B, I)."""
         cdef fm_training t
-        self._prepare(&t, X, None, len(X[0]), threads)
+        self._prepare(&t, X, None, len(X[0]), None)
         cdef cnp.ndarray dX = np.empty((len(X) * len(X[0]), self.inputs), self.dtype)
         with nogil:
             self.ops.backward(&t, cnp.PyArray_DATA(dz), cnp.PyArray_DATA(dX))

@@ -29,13 +29,14 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastmlp import _arrays, _core, kernels, losses
 from fastmlp._names import ACTIVATIONS, NO_DERIVATIVE, nearest
-from fastmlp._sklearn_epochs import Judge, Passes, SklearnPenalty, Tasks, pieces, rows_of
+from fastmlp._sklearn_epochs import Judge, Passes, Tasks, pieces, rows_of
 from fastmlp.callbacks import EarlyStopping, check_callbacks
 from fastmlp.history import History
 from fastmlp.initialization import draw_weights
 from fastmlp.mlp import MLP
 from fastmlp.network import per_layer
 from fastmlp.optimizers import SGD, Adam, AdamW, Lion, RMSprop, engine_settings
+from fastmlp.regularization import Regularization
 from fastmlp.schedules import BY_NAME as SCHEDULES
 from fastmlp.schedules import schedule_of
 
@@ -107,7 +108,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         net = MLP(
             self._units(), self._activations(), self._objective(), self._applied, dtype=dtype, init="zeros", **settings
         )
-        net._tell_loss_as_scikit_learn()
+        net._train_as_scikit_learn()
         return net
 
     def _take(self, net: MLP, coefs: list[NDArray[Any]], intercepts: list[NDArray[Any]]) -> None:
@@ -477,8 +478,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         """The rows of a step; scikit-learn does not always validate parameters."""
         return max(1, min(200 if self.batch_size == "auto" else int(self.batch_size), rows))
 
-    def _penalty(self) -> SklearnPenalty:
-        return SklearnPenalty(float(self.l1), float(self.alpha), self.max_norm)
+    def _penalty(self) -> Regularization:
+        return Regularization(float(self.l1), float(self.alpha), self.max_norm)
 
     def _schedule(self) -> Any:
         """What says the learning rates of all steps, or None where that is one of scikit-learn's own ways."""

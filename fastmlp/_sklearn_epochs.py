@@ -7,9 +7,9 @@ same model comes out.
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isnan
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,9 @@ from fastmlp.callbacks import EarlyStopping, Watch, judge_of
 from fastmlp.history import History
 from fastmlp.mlp import MLP
 from fastmlp.optimizers import Optimizer
-from fastmlp.regularization import Regularization
 from fastmlp.training import evaluate, rates_of
 
 PIECE = 2**22  # numbers of a sparse X that are made dense at a time
-
-
-@dataclass(frozen=True)
-class SklearnPenalty(Regularization):
-    """Divided by the weight of the rows of each step, as scikit-learn has alpha; it goes on where a loss overflows."""
-
-    as_scikit_learn: ClassVar[bool] = True
 
 
 def pieces(X: Any, rows: int = 1, most: int | None = None) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -1,7 +1,6 @@
 """Regularization: what is added to the loss, or asked of the weights, besides fitting the data. Immutable settings."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from fastmlp._names import NOT_NEGATIVE, POSITIVE, check_number
 from fastmlp._settings import Settings
@@ -35,9 +34,6 @@ class Regularization(Settings):
     l1: float = 0.0
     l2: float = 0.0
     max_norm: float | None = None
-
-    # l1 and l2 are divided by the minibatch's sum of weights, and an infinite loss ends nothing
-    as_scikit_learn: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_number("l1", self.l1, *NOT_NEGATIVE)

@@ -94,15 +94,7 @@ class SiameseMLP(BaseMLP):
         >>> bool((net((X2, X1)) == -net((X1, X2))).all())  # the head's bias is still 0
         True
         """
-        rows, one_row = self._inputs(x, "x")
-        shape = () if one_row else (len(rows[0]),)
-        if out is None:
-            out = np.empty(shape, self.dtype)
-        else:
-            out = _arrays.output(out, shape, self.dtype, self.params)
-            rows = tuple(_arrays.apart(x, out) for x in rows)
-        self._forward(rows, out)
-        return out
+        return self._many(x, out)
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """1 where the first of a pair ranks above the second, else 0.

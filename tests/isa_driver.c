@@ -186,7 +186,7 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
                                l < 2 ? activation : last, more && l < 2 ? 0.25 : 0};
         at += (widths[l] + bias) * ld, before += ld;
     }
-    const fm_net net = {layers, 3, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese, more * 0.5, more, more};
+    const fm_net net = {layers, 3, siamese ? FM_BINARY_CROSS_ENTROPY : loss, siamese, more * 0.5, more && rule / 2};
     fm_optimizer optimizer = {.rule = rule, .learning_rate = 0.01, .weight_decay = 0.01,
                               .decoupled_decay = rule == FM_ADAM || rule == FM_LION ? 0.1 : 0, .plain_epsilon = more,
                               .momentum = 0.9, .nesterov = activation % 2, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
@@ -215,7 +215,7 @@ static void network(const fm_ops *ops, int d, int I, int H, int O, int activatio
         draw(average, layers, 3, d);
         training.average = average, training.average_decay = 0.9, training.weights = weights, training.rates = rates;
         training.losses = told, training.l1 = 0.001, training.l2 = 0.01, training.max_norm = 1, training.seed = 7;
-        training.clip_norm = rule % 2 ? 0.1 : 0, training.as_scikit_learn = rule / 2;
+        training.clip_norm = rule % 2 ? 0.1 : 0;
     }
     int status = FM_OK;
     for (uint32_t epoch = 0; epoch < 10 && !status; ++epoch) {
