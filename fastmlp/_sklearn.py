@@ -180,7 +180,6 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__().copy()
-        state.pop("_solving", None)
         if "_spare" in state:
             state["_spare"] = None
         if "_live" in state:
@@ -444,18 +443,14 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     def _fit_lbfgs(self, X: Any, y: NDArray[Any], sample_weight: Any) -> None:
         net = self._build(self._dtype(X.dtype))  # not the one in which others predict meanwhile
         self._take(net, self.coefs_, self.intercepts_)
-        self._solving = net
-        try:
-            super()._fit_lbfgs(
-                rows_of(X, net.dtype), self._targets(y, net), sample_weight, None, None, None, None, list(net.sizes)
-            )
-        finally:
-            del self._solving
+        # scikit-learn hands on its activations, in whose place the network is, and three buffers
+        super()._fit_lbfgs(
+            rows_of(X, net.dtype), self._targets(y, net), sample_weight, net, None, None, None, list(net.sizes)
+        )
         self._adopt()  # SciPy leaves float64 whatever the dtype of X
 
-    def _backprop(self, X: Any, y: NDArray[Any], sample_weight: Any, *_: Any) -> tuple[float, Any, Any]:
+    def _backprop(self, X: Any, y: NDArray[Any], sample_weight: Any, net: MLP, *_: Any) -> tuple[float, Any, Any]:
         """The penalised loss over all rows, and its gradient, for L-BFGS."""
-        net: MLP = self._solving
         self._take(net, self.coefs_, self.intercepts_)
         weights = None if sample_weight is None else np.ascontiguousarray(sample_weight, net.dtype)
         total = X.shape[0] if weights is None else weights.sum(dtype="f8")
