@@ -327,8 +327,8 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
     def _hidden(self) -> list[int]:
         """The units of each hidden layer."""
         hidden = self.hidden_layer_sizes
-        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
-        if not all(isinstance(units, Integral) for units in hidden):
+        hidden = list(hidden) if hasattr(hidden, "__iter__") and np.ndim(hidden) else [hidden]
+        if not all(isinstance(units, Integral) and not isinstance(units, bool) for units in hidden):
             raise ValueError(f"hidden_layer_sizes is {self.hidden_layer_sizes!r}; it must be whole numbers of units")
         hidden = [int(units) for units in hidden]
         if np.any(np.array(hidden) <= 0):
@@ -495,7 +495,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         schedule, rate = self._schedule(), float(self.learning_rate_init)  # which True is too
         first = rate if schedule is None else schedule
         more = {"clip_norm": self.clip_norm, "ema": self.ema}
-        betas, momentum = (self.beta_1, self.beta_2), (self.momentum, self.nesterovs_momentum)
+        betas, momentum = (float(self.beta_1), float(self.beta_2)), (self.momentum, self.nesterovs_momentum)
         epsilon = float(self.epsilon)
         match self.solver:
             case "sgd":

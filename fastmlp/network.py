@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 Gradients = list[tuple[NDArray[Any], NDArray[Any] | None]]
 
 
-def per_layer(activation: object, layers: int, which: str, names: tuple[str, ...] = ACTIVATIONS) -> tuple[str, ...]:
+def per_layer(activation: Any, layers: int, which: str, names: tuple[str, ...] = ACTIVATIONS) -> tuple[str, ...]:
     """One name for each of so many layers, from one for all or one for each."""
     if isinstance(activation, str):
         return (check_name(activation, names, "activation"),) * layers
-    if not isinstance(activation, Sequence | np.ndarray) or len(activation) != layers:
+    one_each = isinstance(activation, Sequence) or (isinstance(activation, np.ndarray) and activation.ndim == 1)
+    if not one_each or len(activation) != layers:
         raise ValueError(f"activation is {activation!r}; it must be one name, or one per {which} layer ({layers} here)")
     return tuple(check_name(name, names, "activation") for name in activation)
 
@@ -53,7 +54,7 @@ def per_hidden_layer(dropout: Any, layers: int) -> tuple[float, ...]:
 
 def check_sizes(sizes: Sequence[int], what: str) -> tuple[int, ...]:
     """sizes as a tuple of at least two positive numbers."""
-    if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) < 2:
+    if isinstance(sizes, str) or not hasattr(sizes, "__len__") or getattr(sizes, "ndim", 1) != 1 or len(sizes) < 2:
         raise ValueError(f"sizes is {sizes!r}; it must be at least two numbers: {what}")
     return tuple(check_whole(f"sizes[{i}]", size, 1, 2**31 - 1) for i, size in enumerate(sizes))
 
