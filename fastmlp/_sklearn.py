@@ -240,6 +240,7 @@ class Estimator(CallbackSupportMixin, BaseMultilayerPerceptron):
         if self._kind_of_stopping() == "score":
             self._begin_best()
         if self.solver == "lbfgs":
+            self.__dict__.pop("history_", None)  # of a model that is gone
             return
         self.loss_curve_: list[float] = []
         self.history_ = History(self.loss_curve_)

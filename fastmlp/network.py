@@ -324,9 +324,6 @@ class BaseMLP(Network):
         self._refuse_not_finite(inputs, targets)
         rule = optimizer_of(optimizer)
         engine_settings(rule, self.dtype)
-        rate = getattr(rule, "learning_rate", None)
-        if isinstance(rate, type):
-            raise ValueError(f"learning_rate is the class {rate.__name__}; it must be a number or a schedule object")
         validation = None if validation_data is None else self._validation_data(validation_data)
         stopping = check_early_stopping(early_stopping)
         if stopping is not None and validation is None:

@@ -50,8 +50,11 @@ class Optimizer(Settings):
             from fastmlp.schedules import schedule_of  # for those who ask
 
             object.__setattr__(self, "learning_rate", schedule_of(self.learning_rate, type(self).learning_rate))  # type: ignore[attr-defined]
-        if not hasattr(self.learning_rate, "rates"):  # type: ignore[attr-defined]
-            check_number("learning_rate", self.learning_rate, *POSITIVE)  # type: ignore[attr-defined]
+        rate = self.learning_rate  # type: ignore[attr-defined]
+        if isinstance(rate, type):
+            raise ValueError(f"learning_rate is the class {rate.__name__}; it must be a number or a schedule object")
+        if not hasattr(rate, "rates"):
+            check_number("learning_rate", rate, *POSITIVE)
         for name, allowed in ranges.items():
             check_number(name, getattr(self, name), *allowed)
         if self.clip_norm is not None:

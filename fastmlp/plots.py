@@ -272,7 +272,8 @@ def plot_weights(
         columns = ceil(sqrt(len(chosen) * sizes[0] / sizes[1]))
     columns = min(check_whole("columns", columns, 1, 2**31), len(chosen))
     rows = -(-len(chosen) // columns)
-    limit = float(np.abs(W[chosen]).max()) or 1.0
+    size = np.abs(W[chosen])
+    limit = float(size.max(where=np.isfinite(size), initial=0)) or 1.0
     # One picture of all: a subplot for each unit would take a minute for some hundreds of them.
     gap = max(1, min(sizes[:2]) // 8)
     height, width = sizes[0] + gap, sizes[1] + gap

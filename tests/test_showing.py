@@ -194,6 +194,10 @@ def test_plot_weights(pyplot, rng):
     assert np.isnan(found[3]).all()
     limit = np.abs(net.weights[0][[6, 2, 0]]).max()
     assert ax.images[0].get_clim() == (-limit, limit)  # white is 0
+    net.weights[0][2, 5] = np.nan
+    limit = np.nanmax(np.abs(net.weights[0]))
+    assert fastmlp.plots.plot_weights(net, (3, 4)).images[0].get_clim() == (-limit, limit)
+    net.weights[0][2, 5] = 0
     for units, count in [(None, 7), (4, 4), (np.int64(4), 4)]:
         shown = fastmlp.plots.plot_weights(net, (3, 4), units=units).images[0].get_array().filled(np.nan)
         assert np.count_nonzero(~np.isnan(shown)) == count * 12

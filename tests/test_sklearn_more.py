@@ -1034,3 +1034,9 @@ def test_scikit_learns_callbacks_see_weights_and_what_would_be_left(data):
         for found in look.seen[-2:]:  # of the last epoch, and of the whole fit
             assert oracle.same(found, model.predict_proba(X))
         assert all(given is weights for given in look.weights)
+
+
+def test_lbfgs_has_no_history(data):
+    model = fitted(MLPClassifier, *data)
+    model.set_params(solver="lbfgs").fit(*data)
+    assert not hasattr(model, "history_")
