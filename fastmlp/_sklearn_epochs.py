@@ -173,6 +173,8 @@ class Judge:
                 history.val_metric += missing
             if self.judged is not None:
                 loss, metric = evaluate(self.net, *self.judged)
+                if self.net.loss == "squared_error":  # scikit-learn's is a mean over outputs
+                    loss /= self.net.sizes[-1]
                 history.val_loss.append(loss)
                 history.val_metric.append(metric)
                 if estimator.verbose:

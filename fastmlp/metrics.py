@@ -157,8 +157,9 @@ def r2(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """
     true, pred = (a.astype("f8") for a in _columns(y_true, y_pred))
     residual, total = _sum((true - pred) ** 2), _sum((true - _sum(true) / len(true)) ** 2)
-    explained = 1 - residual / np.where(total == 0, 1, total)
-    return _mean(np.where(total == 0, residual == 0, explained))
+    constant = (true == true[0]).all(axis=0) | (total == 0)  # a mean that is rounded leaves a total above 0
+    explained = 1 - residual / np.where(constant, 1, total)
+    return _mean(np.where(constant, residual == 0, explained))
 
 
 def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:

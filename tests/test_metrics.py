@@ -110,3 +110,8 @@ def test_unknown_names_suggest_the_nearest():
 @pytest.mark.parametrize("metric", [metrics.r2, metrics.mean_absolute_error, metrics.root_mean_squared_error])
 def test_a_target_that_is_nan_is_no_constant(metric):
     assert np.isnan(metric([1.0, np.nan, 3.0], [1.0, 2.0, 3.0]))
+
+
+def test_a_constant_whose_mean_is_rounded_is_constant():
+    assert metrics.r2([0.1] * 10, [0.2] * 10) == 0
+    assert metrics.r2([0.1] * 10, [0.1] * 10) == 1

@@ -1040,3 +1040,12 @@ def test_lbfgs_has_no_history(data):
     model = fitted(MLPClassifier, *data)
     model.set_params(solver="lbfgs").fit(*data)
     assert not hasattr(model, "history_")
+
+
+def test_losses_of_training_and_validation_are_of_one_unit(data):
+    X, y = data
+    Y = np.stack([y, 2.0 * y, -y], axis=1)
+    model = MLPRegressor(alpha=0, max_iter=1, learning_rate_init=1e-12, random_state=0).fit(
+        X, Y, validation_data=(X, Y)
+    )
+    assert model.history_.val_loss == pytest.approx(model.history_.loss, rel=1e-6)
